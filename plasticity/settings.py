@@ -1,0 +1,118 @@
+"""The settings of the book: which network learns which task, with what exploration.
+
+Each names its source; what no source gives is ours.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from plasticity.exploration import Exploration
+from plasticity.learning import Learner, learn
+from plasticity.network import Dynamics, Network, random_network
+from plasticity.tasks import Task, delayed_association, delayed_nonmatch_to_sample
+from plasticity.three_factor import Rule, miconi, single_term
+from plasticity.types import require
+
+
+class Setting(NamedTuple):
+    """A task, a learner, a rule, and how networks for them are drawn."""
+
+    task: Task
+    learner: Learner
+    rule: Rule
+    n_units: int
+    gain: float
+    readout: str
+
+    def networks(self, seed: int, runs) -> Network:
+        """The networks of the runs numbered ``runs``, on a leading axis."""
+
+        def one(key):
+            options = {"gain": self.gain, "readout": self.readout}
+            return random_network(key, self.n_units, self.task.n_inputs, **options)
+
+        return jax.vmap(one)(_run_keys(seed, 0, runs))
+
+    def learn(self, seed: int, runs, n_trials: int, rule: Rule | None = None, **options):
+        """Lifetimes of the runs numbered ``runs``: network and draws depend on seed and number.
+
+        ``rule`` takes the place of the setting's (a batch of rules gives a leading axis);
+        ``options`` are those of `plasticity.learning.learn`.
+        """
+        rule = self.rule if rule is None else rule
+        keys, networks = _run_keys(seed, 1, runs), self.networks(seed, runs)
+        return learn(keys, networks, self.task, rule, self.learner, n_trials, **options)
+
+
+def _run_keys(seed: int, stream: int, runs):
+    root = jax.random.fold_in(jax.random.key(seed), stream)
+    return jax.vmap(lambda run: jax.random.fold_in(root, run))(jnp.asarray(runs, jnp.uint32))
+
+
+def association_setting(
+    *,
+    n_units: int = 100,
+    gain: float = 1.5,
+    dt: float = 10.0,
+    delay: float = 400.0,
+    kick_rate: float = 3.0,
+    kick_amplitude: float = 0.5,
+    clip: float = 1e-3,
+    learning_rate: float = 0.01,
+) -> Setting:
+    """Delayed association with two cues (ours): the small task on which rules are compared.
+
+    T = (200 + delay + 400) / dt steps; times in ms, kick rate in Hz, kick amplitude in units of x.
+    """
+    task = delayed_association(dt=dt, delay=delay)
+    exploration = Exploration(rate=kick_rate, amplitude=kick_amplitude)
+    learner = Learner(dynamics=Dynamics(dt=dt), exploration=exploration)
+    rule = miconi(learning_rate=learning_rate, clip=clip)
+    return Setting(task, learner, rule, n_units, gain, "random")
+
+
+QUIRKS = ("clip", "error_factor", "clamped_units", "filter_carried")
+
+
+def miconi_setting(without: str | None = None, *, n_units: int = 200) -> Setting:
+    """Delayed non-match to sample exactly as in Miconi (eLife 2017;6:e20899).
+
+    N = 200, g = 1.5, dt = 1 ms, τ = 30 ms; stimuli at 1–201 and 400–600 ms of 1000 ms, response in
+    the last 200 ms by the rate of unit 0, target ±0.98; kicks from 4 ms on with probability 0.003
+    a step, U(−1, 1)·16 dt/τ; x̄ moves by 0.95 of the way each step; the trace is the plain sum of
+    (r Δ)³ from 3 ms on; η = 0.1 times the mean error so far; changes clipped at 3e-4, from the
+    102nd trial on; trial types cycle, each with a mean error that starts at 0.
+
+    Args:
+        without: one of `QUIRKS`, to leave it out: no clip; no error factor; no clamped units; x̄
+            started anew with x in each trial.
+
+    Raises:
+        ValueError: an unknown quirk.
+    """
+    known = without is None or without in QUIRKS
+    require(known, "a quirk of the setting", repr(without), f"choose from {QUIRKS}")
+    dt, tau = 1.0, 30.0
+    clamped = ((1, 1.0), (10, 1.0), (11, -1.0))
+    dynamics = Dynamics(
+        dt=dt,
+        tau=tau,
+        filter_gain=0.95,
+        clamped=() if without == "clamped_units" else clamped,
+    )
+    learner = Learner(
+        dynamics=dynamics,
+        exploration=Exploration(rate=3.0, amplitude=16 * dt / tau, onset=4.0),
+        initial_baseline=0.0,
+        error_factor=without != "error_factor",
+        reset_filter=without == "filter_carried",
+        first_update=101,
+        trace_onset=3.0,
+        plain_sum=True,
+    )
+    clip = {} if without == "clip" else {"clip": 3e-4}
+    rule = single_term(3, 3, degree=3, learning_rate=0.1, tau_e=float("inf"), **clip)
+    task = delayed_nonmatch_to_sample(dt=dt, onset=1.0, delay=199.0)
+    return Setting(task, learner, rule, n_units, 1.5, "unit")

@@ -1,0 +1,133 @@
+"""How fast learning is: trials to criterion, with failures right-censored and never dropped."""
+
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from plasticity.types import require
+
+
+class TrialsToCriterion(NamedTuple):
+    """First trial (from 1) at which the criterion holds; the horizon where it never did.
+
+    Attributes:
+        trials: (…), int; for runs that failed this is where they were censored.
+        reached: (…), bool.
+    """
+
+    trials: np.ndarray
+    reached: np.ndarray
+
+
+class Survival(NamedTuple):
+    """Kaplan–Meier estimate of the fraction that has not reached criterion after each trial.
+
+    Attributes:
+        trials: (M,), starting with 0 and ending with the horizon.
+        fraction: (M,), right-continuous steps.
+        low, high: (M,), 95% log-log interval.
+    """
+
+    trials: np.ndarray
+    fraction: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+class Interval(NamedTuple):
+    """An estimate with its bootstrap interval."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+def trials_to_criterion(correct, *, window: int = 20, needed: int = 19) -> TrialsToCriterion:
+    """First trial h (from 1) such that at least ``needed`` of the last ``window`` were correct.
+
+    Args:
+        correct: (…, H), bool; a run that blew up has False from there on.
+
+    Returns:
+        Runs that never get there are right-censored at H, the common horizon.
+
+    Raises:
+        ValueError: 1 ≤ needed ≤ window ≤ H does not hold.
+    """
+    correct = np.asarray(correct, dtype=bool)
+    horizon = correct.shape[-1]
+    value = f"needed = {needed}, window = {window}, H = {horizon}"
+    ordered = 1 <= needed <= window <= horizon
+    require(ordered, "1 ≤ needed ≤ window ≤ H", value, "run more trials or shorten the window")
+    total = np.cumsum(correct, axis=-1)
+    total[..., window:] -= total[..., :-window].copy()
+    met = total >= needed
+    met[..., : window - 1] = False
+    reached = met.any(axis=-1)
+    return TrialsToCriterion(np.where(reached, met.argmax(axis=-1) + 1, horizon), reached)
+
+
+def survival_curve(result: TrialsToCriterion, horizon: int) -> Survival:
+    """Kaplan–Meier curve (J. Am. Stat. Assoc. 53:457, 1958) of one group of runs, by scipy."""
+    trials, reached = np.ravel(result.trials), np.ravel(result.reached)
+    censored = stats.CensoredData(uncensored=trials[reached], right=trials[~reached])
+    if not reached.any():
+        span = np.array([0.0, horizon])
+        return Survival(span, np.ones(2), np.ones(2), np.ones(2))
+    estimate = stats.ecdf(censored).sf
+    with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):
+        # Where all have or none has reached criterion the interval is 0/0: filled in below.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        interval = estimate.confidence_interval(0.95, method="log-log")
+    times = np.concatenate([[0.0], estimate.quantiles, [float(horizon)]])
+
+    def padded(values, start):
+        values = np.nan_to_num(np.asarray(values, float), nan=start)
+        return np.concatenate([[1.0], values, values[-1:]])
+
+    p = padded(estimate.probabilities, 1.0)
+    low, high = padded(interval.low.probabilities, 0.0), padded(interval.high.probabilities, 1.0)
+    return Survival(times, p, np.minimum(low, p), np.maximum(high, p))
+
+
+def restricted_mean(result: TrialsToCriterion) -> np.ndarray | np.floating:
+    """Area under the survival curve up to the common horizon, trials, over the last axis.
+
+    With every failure censored at the horizon this is the mean of min(trials, horizon).
+    """
+    return np.asarray(result.trials, float).mean(axis=-1)
+
+
+def bootstrap_interval(
+    *samples, statistic=np.mean, seed: int = 0, n_resamples: int = 9999
+) -> Interval:
+    """95% percentile bootstrap of ``statistic(*samples, axis)``, resampling runs together.
+
+    Several samples are paired: resampling keeps the runs of one network side by side. Two samples
+    want a statistic of two, such as `mean_difference`.
+
+    Raises:
+        ValueError: fewer than two runs, or samples of different lengths.
+    """
+    arrays = [np.asarray(s, float) for s in samples]
+    lengths = [a.shape[-1] for a in arrays]
+    fit = len(set(lengths)) == 1 and lengths[0] >= 2
+    require(fit, "two runs or more, as many in every sample", lengths, "pair the runs")
+    outcome = stats.bootstrap(
+        arrays,
+        statistic,
+        paired=len(arrays) > 1,
+        vectorized=True,
+        method="percentile",
+        n_resamples=n_resamples,
+        rng=np.random.default_rng(seed),
+    )
+    low, high = outcome.confidence_interval
+    return Interval(float(statistic(*arrays, axis=-1)), float(low), float(high))
+
+
+def mean_difference(first, second, axis: int = -1) -> np.ndarray | np.floating:
+    """mean(first) − mean(second): a statistic for paired samples."""
+    return np.mean(first, axis=axis) - np.mean(second, axis=axis)

@@ -1,0 +1,239 @@
+"""Cognitive tasks: what a trial shows the network and what it asks for.
+
+A task is a finite set of conditions. Each has a mean input and a target for every time step; the
+channels may carry fresh white noise on every trial. Values of durations and noise are ours unless
+a preset says otherwise.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from plasticity.types import Index, PRNGKey, Series, require
+
+
+class Trial(NamedTuple):
+    """One trial: inputs u (T, I), target z* (T,), response window (T,), index of its condition."""
+
+    inputs: Float[Array, "T I"]
+    target: Series
+    response: Bool[Array, "T"]
+    condition: Index
+
+
+class Task(NamedTuple):
+    """A task of C conditions, T steps of ``dt`` ms and I input channels.
+
+    Attributes:
+        inputs: mean inputs, (C, T, I).
+        targets: target output z*, (C, T).
+        response: the steps on which the output is judged, (T,).
+        noise: standard deviation of the noise of one step on each channel, (T, I): for noise of
+            strength s (per √ms) it is s/√dt while the channel is on.
+        dt: time step, ms.
+    """
+
+    inputs: Float[Array, "C T I"]
+    targets: Float[Array, "C T"]
+    response: Bool[Array, "T"]
+    noise: Float[Array, "T I"]
+    dt: float
+
+    @property
+    def n_conditions(self) -> int:
+        """C."""
+        return self.inputs.shape[0]
+
+    @property
+    def n_steps(self) -> int:
+        """T."""
+        return self.inputs.shape[1]
+
+    @property
+    def n_inputs(self) -> int:
+        """I."""
+        return self.inputs.shape[2]
+
+    def draw(self, key: PRNGKey, condition: Index) -> Trial:
+        """A trial of ``condition``: u = mean + noise · ξ with ξ ~ N(0, 1) on every step."""
+        xi = jax.random.normal(key, self.noise.shape, jnp.float32).astype(self.noise.dtype)
+        inputs = self.inputs[condition] + self.noise * xi
+        return Trial(inputs, self.targets[condition], self.response, condition)
+
+
+def _window(name: str, start: float, duration: float, dt: float, total: float) -> np.ndarray:
+    """Steps of [start, start + duration) ms in a trial of ``total`` ms."""
+    require(duration > 0, f"{name} duration > 0 ms", duration, "give a positive duration")
+    inside = start >= 0 and start + duration <= total + 1e-9
+    span = f"{start} to {start + duration} ms in a trial of {total} ms"
+    require(inside, f"the {name} window lies inside the trial", span, "lengthen the trial")
+    steps = np.arange(round(total / dt))
+    first, last = round(start / dt), round((start + duration) / dt)
+    require(last > first, f"the {name} window holds a step", f"{duration} ms", f"use dt < {dt} ms")
+    return (steps >= first) & (steps < last)
+
+
+def _length(dt: float, total: float) -> int:
+    require(0 < dt < np.inf, "dt > 0 ms", dt, "give a positive time step")
+    require(total >= dt, "a trial holds at least one step", f"{total} ms", "lengthen the trial")
+    return round(total / dt)
+
+
+def _task(inputs: np.ndarray, signs: np.ndarray, amplitude: float, response, noise, dt) -> Task:
+    """Assemble a task whose target is ``amplitude · signs[c]`` throughout condition c."""
+    finite = bool(np.isfinite(inputs).all() and np.isfinite(noise).all() and (noise >= 0).all())
+    require(finite, "inputs finite and noise ≥ 0", "other values", "check amplitudes and noise")
+    require(0 < amplitude < np.inf, "target > 0", amplitude, "give the size of the target")
+    targets = amplitude * np.repeat(signs[:, None].astype(float), inputs.shape[1], axis=1)
+    arrays = (jnp.asarray(a, float) for a in (inputs, targets))
+    return Task(*arrays, jnp.asarray(response), jnp.asarray(noise, float), float(dt))
+
+
+def delayed_association(
+    *,
+    dt: float = 10.0,
+    cue: float = 200.0,
+    delay: float = 400.0,
+    response: float = 400.0,
+    amplitude: float = 1.0,
+    target: float = 1.0,
+    noise: float = 0.0,
+) -> Task:
+    """Two cues, each on its own channel; after the delay the output is to be +target or −target.
+
+    Times in ms, noise in √ms (strength of the white noise on both channels throughout). C = I = 2.
+
+    Raises:
+        ValueError: a duration, dt, target or noise outside its range.
+    """
+    total = cue + delay + response
+    n_steps = _length(dt, total)
+    require(delay >= 0, "delay ≥ 0 ms", delay, "give a delay ≥ 0")
+    inputs = np.zeros((2, n_steps, 2))
+    shown = _window("cue", 0.0, cue, dt, total)
+    for condition in range(2):
+        inputs[condition, shown, condition] = amplitude
+    window = _window("response", cue + delay, response, dt, total)
+    sd = np.full((n_steps, 2), noise / np.sqrt(dt))
+    return _task(inputs, np.array([1, -1]), target, window, sd, dt)
+
+
+def delayed_nonmatch_to_sample(
+    *,
+    dt: float = 1.0,
+    onset: float = 0.0,
+    sample: float = 200.0,
+    delay: float = 200.0,
+    test: float = 200.0,
+    response: float = 200.0,
+    duration: float = 1000.0,
+    amplitude: float = 1.0,
+    target: float = 0.98,
+    noise: float = 0.0,
+) -> Task:
+    """Two stimuli A or B with a delay between; +target if they differ, −target if they match.
+
+    Conditions AA, AB, BA, BB on two channels; the response window ends the trial. The defaults
+    are those of Miconi (eLife 2017;6:e20899) but for the single steps by which his stimuli start
+    late and end late. Times in ms, noise in √ms. C = 4, I = 2.
+
+    Raises:
+        ValueError: a duration, dt, target or noise outside its range, or a window outside the
+            trial.
+    """
+    n_steps = _length(dt, duration)
+    require(delay >= 0, "delay ≥ 0 ms", delay, "give a delay ≥ 0")
+    inputs = np.zeros((4, n_steps, 2))
+    first = _window("sample", onset, sample, dt, duration)
+    second = _window("test", onset + sample + delay, test, dt, duration)
+    for condition in range(4):
+        inputs[condition, first, condition // 2] = amplitude
+        inputs[condition, second, condition % 2] = amplitude
+    window = _window("response", duration - response, response, dt, duration)
+    sd = np.full((n_steps, 2), noise / np.sqrt(dt))
+    return _task(inputs, np.array([-1, 1, 1, -1]), target, window, sd, dt)
+
+
+def context_dependent_integration(
+    *,
+    dt: float = 10.0,
+    stimulus: float = 500.0,
+    response: float = 200.0,
+    coherence: float = 0.25,
+    noise: float = 0.5,
+    context: float = 1.0,
+    target: float = 1.0,
+) -> Task:
+    """Two noisy stimuli of either sign; a context cue says whose sign to report.
+
+    Channels 0 and 1 carry ±coherence with noise during the stimulus, channels 2 and 3 the context
+    throughout (Mante et al. 2013, in the form of Miconi 2017). C = 8 (two signs and the context),
+    I = 4. Times in ms, noise in √ms; the values are ours.
+
+    Raises:
+        ValueError: a duration, dt, target or noise outside its range.
+    """
+    total = stimulus + response
+    n_steps = _length(dt, total)
+    shown = _window("stimulus", 0.0, stimulus, dt, total)
+    cases = np.array([(a, b, c) for c in (0, 1) for a in (1, -1) for b in (1, -1)])
+    inputs = np.zeros((8, n_steps, 4))
+    inputs[:, shown, :2] = coherence * cases[:, None, :2]
+    inputs[np.arange(8), :, 2 + cases[:, 2]] = context
+    sd = np.zeros((n_steps, 4))
+    sd[shown, :2] = noise / np.sqrt(dt)
+    signs = cases[np.arange(8), cases[:, 2]]
+    return _task(inputs, signs, target, _window("response", stimulus, response, dt, total), sd, dt)
+
+
+def evidence_integration(
+    *,
+    dt: float = 10.0,
+    stimulus: float = 600.0,
+    response: float = 200.0,
+    coherences: tuple[float, ...] = (0.25, 0.5),
+    noise: float = 0.5,
+    target: float = 1.0,
+) -> Task:
+    """Two noisy channels of opposite mean ±coherence; report the sign of the first.
+
+    C = 2 · len(coherences), I = 2. Times in ms, noise in √ms; the values are ours.
+
+    Raises:
+        ValueError: a duration, dt, target or noise outside its range, or no positive coherence.
+    """
+    total = stimulus + response
+    n_steps = _length(dt, total)
+    levels = np.asarray(coherences, float)
+    fix = "give at least one coherence > 0"
+    require(levels.size > 0 and bool((levels > 0).all()), "coherences > 0", coherences, fix)
+    shown = _window("stimulus", 0.0, stimulus, dt, total)
+    evidence = np.concatenate([levels, -levels])
+    inputs = np.zeros((evidence.size, n_steps, 2))
+    inputs[:, shown] = evidence[:, None, None] * np.array([1.0, -1.0])
+    sd = np.zeros((n_steps, 2))
+    sd[shown] = noise / np.sqrt(dt)
+    window = _window("response", stimulus, response, dt, total)
+    return _task(inputs, np.sign(evidence), target, window, sd, dt)
+
+
+_TASKS: dict[str, Callable[..., Task]] = {
+    "delayed_association": delayed_association,
+    "delayed_nonmatch_to_sample": delayed_nonmatch_to_sample,
+    "context_dependent_integration": context_dependent_integration,
+    "evidence_integration": evidence_integration,
+}
+
+
+def make_task(name: str, **parameters) -> Task:
+    """The task called ``name``, with the parameters of the function of that name.
+
+    Raises:
+        ValueError: an unknown task; the message lists those there are.
+    """
+    require(name in _TASKS, "a task of this package", repr(name), f"choose from {list(_TASKS)}")
+    return _TASKS[name](**parameters)
