@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from plasticity import recordings
-from plasticity.records import Record, load_record, record_in_parts
+from plasticity.records import Record, Recording, load_record, record_in_parts
 
 BOOK = Path(__file__).parent
 
@@ -32,13 +32,12 @@ def compare(before: Record, after: Record) -> str:
     return "; ".join(lines)
 
 
-def reproduce(name: str, make: Callable[[], recordings.Recording]) -> None:
+def reproduce(name: str, make: Callable[[Path], Recording]) -> None:
     """Record ``name`` again and say how it differs from what was there."""
-    recording = make()
     path = BOOK / "records" / f"{name}.npz"
+    recording = make(path.parent)
     before = load_record(path) if path.exists() else None
-    scratch = BOOK.parent / "_build" / "recording"
-    after = record_in_parts(path, **recording._asdict(), scratch=scratch)
+    after = record_in_parts(path, recording, BOOK.parent / "_build" / "recording")
     print(f"{name}: {after.provenance['seconds']:.0f} s", flush=True)
     if before is not None:
         print(f"{name}: {compare(before, after)}", flush=True)

@@ -221,7 +221,8 @@ def learn(
     A leading axis of the network's arrays (networks) and of the rule's (rules, learning rates)
     give the result the axes (rules, networks), each only if present. Network b of a batch uses
     ``split(key, B)[b]``, or ``key[b]`` if there are B keys, under every rule, so comparisons are
-    paired; a single network uses ``key``. Memory does not grow with the number of trials but for the numbers returned.
+    paired; a single network uses ``key``. Memory does not grow with the number of trials but for
+    the numbers returned.
 
     Args:
         state: that of an earlier `Lifetime` of the same arguments, to go on from it.

@@ -24,6 +24,28 @@ from plasticity.types import require
 Arrays = dict[str, np.ndarray]
 
 
+class Recording(NamedTuple):
+    """How a long result is computed, so that it can be recorded, remade small, and verified.
+
+    Attributes:
+        compute: part number → arrays, to be joined along their first axis, the runs.
+        recompute: indices of runs and the recorded arrays → their first entries, computed anew.
+        n_parts: how many parts there are.
+        parameters: plain numbers, strings, lists: what `load_record` compares.
+        seed: of the key that everything is drawn from.
+    """
+
+    compute: Callable[[int], Arrays]
+    recompute: Callable[[np.ndarray, Arrays], Arrays]
+    n_parts: int
+    parameters: dict
+    seed: int
+
+    def live(self) -> Arrays:
+        """All parts, computed now and kept nowhere."""
+        return _join([self.compute(part) for part in range(self.n_parts)])
+
+
 class Record(NamedTuple):
     """Arrays by name, and where they come from."""
 
@@ -50,7 +72,7 @@ def _processor() -> str:
 
 
 def save_arrays(path: str | os.PathLike, arrays: Arrays) -> None:
-    """Write arrays to one ``.npz`` beside ``path``, then rename: a failure leaves what was there."""
+    """Write arrays to one ``.npz``, beside ``path`` and then renamed: a failure changes nothing."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".partial", delete=False) as beside:
@@ -110,7 +132,7 @@ def load_record(path: str | os.PathLike, parameters: dict | None = None) -> Reco
 
 def verify_record(
     record: Record,
-    recompute: Callable[[np.ndarray], Arrays],
+    recompute: Callable[[np.ndarray, Arrays], Arrays],
     *,
     tolerance: float,
     fraction: float = 0.05,
@@ -118,9 +140,9 @@ def verify_record(
     """Recompute some runs in float64 and compare; returns the largest difference.
 
     The runs are chosen by a hash of the package's version and the record's digest: at least
-    ``fraction`` of them, others with every release. ``recompute`` gets their indices and returns
-    arrays (runs, h) under the names of the record's, over a horizon h short enough for float32 and
-    float64 to agree; each is compared with the first h entries of those runs.
+    ``fraction`` of them, others with every release. ``recompute`` gets their indices and the
+    recorded arrays, and returns arrays (runs, …, h) under the same names, over a horizon h short
+    enough for float32 and float64 to agree; they are compared with the first h entries.
 
     Raises:
         ValueError: a difference above ``tolerance``, or nothing finite to compare.
@@ -130,10 +152,11 @@ def verify_record(
     chooser = np.random.default_rng(list(hashlib.sha256(text.encode()).digest()))
     chosen = np.sort(chooser.permutation(n_runs)[: int(np.ceil(fraction * n_runs))])
     with jax.enable_x64(True):
-        fresh = {name: np.asarray(array) for name, array in recompute(chosen).items()}
+        fresh = recompute(chosen, record.arrays)
     worst = 0.0
-    for name, array in fresh.items():
-        kept = record.arrays[name][chosen][tuple(slice(n) for n in (None, *array.shape[1:]))]
+    for name in fresh:
+        array = np.asarray(fresh[name])
+        kept = record.arrays[name][chosen][..., : array.shape[-1]]
         require(bool(np.isfinite(array).any()), "a recomputed run is finite", name, "shorten it")
         same = np.array_equal(np.isnan(kept), np.isnan(array))
         gap = float(np.nanmax(np.abs(kept - array))) if same else np.inf
@@ -144,31 +167,28 @@ def verify_record(
 
 
 def record_in_parts(
-    path: str | os.PathLike,
-    compute: Callable[[int], Arrays],
-    n_parts: int,
-    *,
-    parameters: dict,
-    seed: int,
-    scratch: str | os.PathLike,
+    path: str | os.PathLike, recording: Recording, scratch: str | os.PathLike
 ) -> Record:
     """Compute a record part by part, each kept in ``scratch`` at once, so it can be interrupted.
 
-    Part i is ``compute(i)``: arrays to be joined along their first axis. Parts already there under
-    the same parameters, seed and package version are not computed again.
+    Parts already there under the same parameters, seed and package version are not computed again.
     """
+    name, parameters, seed = Path(path).stem, recording.parameters, recording.seed
     identity = json.dumps([parameters, seed, version("plasticity")], sort_keys=True)
     tag = hashlib.sha256(identity.encode()).hexdigest()[:16]
-    files = [Path(scratch) / f"{Path(path).stem}-{tag}-{part}.npz" for part in range(n_parts)]
-    for part, file in enumerate(tqdm(files, desc=Path(path).stem)):
+    files = [Path(scratch) / f"{name}-{tag}-{part}.npz" for part in range(recording.n_parts)]
+    for part, file in enumerate(tqdm(files, desc=name)):
         if not file.exists():
             start = time.perf_counter()
-            arrays = {name: np.asarray(array) for name, array in compute(part).items()}
+            arrays = _join([recording.compute(part)])
             save_arrays(file, arrays | {"seconds": np.array(time.perf_counter() - start)})
     parts = []
     for file in files:
         with np.load(file) as arrays:
             parts.append(dict(arrays))
     seconds = float(sum(part.pop("seconds") for part in parts))
-    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return save_record(path, joined, parameters=parameters, seed=seed, seconds=seconds)
+    return save_record(path, _join(parts), parameters=parameters, seed=seed, seconds=seconds)
+
+
+def _join(parts: list[Arrays]) -> Arrays:
+    return {name: np.concatenate([np.asarray(p[name]) for p in parts]) for name in parts[0]}

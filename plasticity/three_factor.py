@@ -95,12 +95,12 @@ def covariance(**options) -> Rule:
     return single_term(1, 1, **options)
 
 
-def node_perturbation(**options) -> Rule:
+def node_perturbation(*, degree: int = 1, **options) -> Rule:
     """r_j · kick_i: the trace of a rule that is told the kicks (Fiete & Seung 2006).
 
     A reference, not a local rule: no synapse can tell its kick from the rest of its input.
     """
-    return single_term(1, 1, degree=1, true_kick=True, **options)
+    return single_term(1, 1, degree=degree, true_kick=True, **options)
 
 
 def three_factor_update(trace: Weights, error: Scalar, rule: Rule) -> Weights:

@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 
 from plasticity import records
-from plasticity.records import load_record, record_in_parts, save_record, verify_record
+from plasticity.records import (
+    Recording,
+    load_record,
+    record_in_parts,
+    save_record,
+    verify_record,
+)
 
 PARAMETERS = {"n_units": 5, "rates": [0.1, 0.2], "name": "small"}
 
@@ -50,16 +56,16 @@ def test_a_corrupted_record_is_refused(path):
         load_record(path)
 
 
-def _recompute(runs):
+def _recompute(runs, _):
     return {"errors": _values(runs)[:, :3]}
 
 
 def test_verification_recomputes_some_runs_in_float64(path):
     seen = []
 
-    def recompute(runs):
+    def recompute(runs, _):
         seen.append((runs, jax.numpy.zeros(1).dtype))
-        return _recompute(runs)
+        return _recompute(runs, None)
 
     gap = verify_record(load_record(path), recompute, tolerance=1e-5)
     (runs, dtype), *rest = seen
@@ -73,7 +79,7 @@ def test_the_runs_change_with_the_version(path, monkeypatch):
         monkeypatch.setattr(records, "version", lambda _, release=release: release)
         verify_record(
             load_record(path),
-            lambda runs: chosen.add(tuple(runs.tolist())) or _recompute(runs),
+            lambda runs, _: chosen.add(tuple(runs.tolist())) or _recompute(runs, None),
             tolerance=1e-5,
         )
     assert len(chosen) > 1
@@ -82,11 +88,11 @@ def test_the_runs_change_with_the_version(path, monkeypatch):
 def test_a_record_of_something_else_fails_verification(path):
     with pytest.raises(ValueError, match="recomputed errors within"):
         verify_record(
-            load_record(path), lambda runs: {"errors": _values(runs + 1)[:, :3]}, tolerance=1e-5
+            load_record(path), lambda runs, _: {"errors": _values(runs + 1)[:, :3]}, tolerance=1e-5
         )
     with pytest.raises(ValueError, match="finite"):
         nothing = {"errors": np.full((2, 3), np.nan)}
-        verify_record(load_record(path), lambda _: nothing, tolerance=1e-5)
+        verify_record(load_record(path), lambda *_: nothing, tolerance=1e-5)
 
 
 def test_a_single_corrupted_run_fails_once_it_is_chosen(tmp_path):
@@ -107,16 +113,20 @@ def test_an_interrupted_recording_goes_on(tmp_path):
         done.append(part)
         return {"errors": np.full((2, 3), float(part))}
 
-    file = tmp_path / "long.npz"
-    options = {"parameters": PARAMETERS, "seed": 0, "scratch": tmp_path / "scratch"}
+    def recording(compute, **parameters):
+        return Recording(compute, _recompute, 4, PARAMETERS | parameters, seed=0)
+
+    file, scratch = tmp_path / "long.npz", tmp_path / "scratch"
     with pytest.raises(KeyboardInterrupt):
-        record_in_parts(file, lambda part: compute(part, 2), 4, **options)
+        record_in_parts(file, recording(lambda part: compute(part, 2)), scratch)
     assert done == [0, 1] and not file.exists()
-    record = record_in_parts(file, compute, 4, **options)
+    record = record_in_parts(file, recording(compute), scratch)
     assert done == [0, 1, 2, 3]
     np.testing.assert_array_equal(record.arrays["errors"][:, 0], [0, 0, 1, 1, 2, 2, 3, 3])
-    record_in_parts(file, compute, 4, **(options | {"parameters": {"n_units": 6}}))
-    assert done == [0, 1, 2, 3, 0, 1, 2, 3]
+    np.testing.assert_array_equal(record.arrays["errors"], recording(compute).live()["errors"])
+    done.clear()
+    record_in_parts(file, recording(compute, n_units=6), scratch)
+    assert done == [0, 1, 2, 3]
 
 
 def test_a_failed_save_leaves_the_old_record(path, monkeypatch):
