@@ -1,21 +1,17 @@
-"""Learning: one trial, and whole lifetimes of trials.
+"""One trial of learning, the one place where a trial is defined.
 
-`learn_trial` is the one place where a trial is defined: simulate, form the trace, compare the
-reward with its baseline, change W. `learn` scans it over H trials and maps it over networks and
-rules. A lifetime is a function of its key alone: trial h draws from ``fold_in(key, h)``.
+Simulate, form the trace, compare the reward with its baseline, change W. All that is random in
+trial h of a lifetime is drawn from ``fold_in(key, h)``.
 """
 
-import warnings
 from dataclasses import dataclass, field
-from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Float
 
-from plasticity.eligibility import active_powers, decay_weights, eligibility_trace
+from plasticity.eligibility import decay_weights, eligibility_trace
 from plasticity.exploration import Exploration, draw_kicks
 from plasticity.network import Dynamics, Network, Trajectory, simulate_trial
 from plasticity.reward import reward_baseline, reward_prediction_error, trial_error, trial_reward
@@ -113,26 +109,6 @@ class Outcome(NamedTuple):
     change: Weights
 
 
-class Lifetime(NamedTuple):
-    """A course of learning; leading axes are (rules, networks) where there were such axes.
-
-    Attributes:
-        state: after the last trial; give it to `learn` to go on.
-        errors: mean |z − z*| of each trial, (…, H); NaN from a blow-up on.
-        rewards: R, (…, H).
-        prediction_errors: what multiplied the trace, (…, H).
-        correct: whether the error was below the learner's bound, (…, H); false after a blow-up.
-        conditions: (…, H).
-    """
-
-    state: LearningState
-    errors: Float[Array, "*batch H"]
-    rewards: Float[Array, "*batch H"]
-    prediction_errors: Float[Array, "*batch H"]
-    correct: Bool[Array, "*batch H"]
-    conditions: Int[Array, "*batch H"]
-
-
 def initial_learning_state(network: Network, task: Task, learner: Learner) -> LearningState:
     """The state before the first trial of one network."""
     n = network.W.shape[0]
@@ -202,123 +178,3 @@ def learn_trial(
     baseline = reward_baseline(state.baseline, reward, slot, learner.baseline_rate)
     new = (jnp.where(alive, W, state.W), run.filtered, baseline, state.trial + 1, alive, kept)
     return LearningState(*new), Outcome(run, trace, error, reward, delta, change)
-
-
-def learn(
-    key: Key[Array, "*keys"],
-    network: Network,
-    task: Task,
-    rule: Rule,
-    learner: Learner,
-    n_trials: int,
-    *,
-    state: LearningState | None = None,
-    third_factor: Float[Array, "*batch H"] | None = None,
-    batch_size: int = 24,
-) -> Lifetime:
-    """Lifetimes of ``n_trials`` trials for every rule and every network.
-
-    A leading axis of the network's arrays (networks) and of the rule's (rules, learning rates)
-    give the result the axes (rules, networks), each only if present. Network b of a batch uses
-    ``split(key, B)[b]``, or ``key[b]`` if there are B keys, under every rule, so comparisons are
-    paired; a single network uses ``key``. Memory does not grow with the number of trials but for
-    the numbers returned.
-
-    Args:
-        state: that of an earlier `Lifetime` of the same arguments, to go on from it.
-        third_factor: (rules, networks, H) numbers that replace the reward prediction error.
-        batch_size: lifetimes advanced together; 24 networks of 100 units fill two 1 MB caches.
-
-    Raises:
-        ValueError: dt of task and dynamics differ, inputs do not fit the network, more conditions
-            than trials, dt > τ_e, a clamped unit that does not exist.
-
-    Warns:
-        RuntimeWarning: activity or weights became infinite; names trial and learning rate.
-    """
-    _check(network, task, rule, learner, n_trials, state)
-    batched = (rule.coefficients.ndim == 3, network.W.ndim == 3)
-    rules = rule if batched[0] else jax.tree.map(lambda a: a[None], rule)
-    networks = network if batched[1] else jax.tree.map(lambda a: a[None], network)
-    n_rules, n_networks = rules.coefficients.shape[0], networks.W.shape[0]
-    keys = jax.random.split(key, n_networks) if batched[1] and not key.ndim else key
-    keys = keys.reshape(n_networks)
-    total = n_rules * n_networks
-    shape = tuple(n for n, b in zip((n_rules, n_networks), batched, strict=True) if b)
-
-    def flat(tree):
-        return jax.tree.map(lambda a: a.reshape(total, *a.shape[len(shape) :]), tree)
-
-    options = (learner, n_trials, active_powers(rule.coefficients), batch_size)
-    result = _lifetimes(keys, networks, rules, task, flat(state), flat(third_factor), *options)
-    result = jax.tree.map(lambda a: a.reshape(*shape, *a.shape[1:]), result)
-    _report_blow_up(result, rules)
-    return result
-
-
-@partial(jax.jit, static_argnums=(6, 7, 8, 9))
-def _lifetimes(keys, networks, rules, task, states, factors, learner, n_trials, powers, batch):
-    """Every rule with every network: lifetime l is that of rule l // B and network l % B."""
-    n_networks = keys.shape[0]
-    total = n_networks * rules.coefficients.shape[0]
-
-    def lifetime(index):
-        which = index % n_networks
-        network = jax.tree.map(lambda a: a[which], networks)
-        rule = jax.tree.map(lambda a: a[index // n_networks], rules)
-        if states is None:
-            state = initial_learning_state(network, task, learner)
-        else:
-            state = jax.tree.map(lambda a: a[index], states)
-        factor = None if factors is None else factors[index]
-
-        def step(state, delta):
-            episode = draw_episode(keys[which], state.trial, task, learner, network.W.shape[0])
-            state, out = learn_trial(
-                state, episode, network, rule, learner, powers=powers, third_factor=delta
-            )
-            error = jnp.where(state.alive, out.error, jnp.nan)
-            correct = error < learner.correct_below
-            row = (error, out.reward, out.prediction_error, correct, episode.trial.condition)
-            return state, row
-
-        state, rows = jax.lax.scan(step, state, factor, length=n_trials)
-        return Lifetime(state, *rows)
-
-    # Equal chunks, the last one filled up with repeats, so that one program serves them all.
-    chunks = -(-total // batch)
-    size = -(-total // chunks)
-    indices = jnp.arange(chunks * size).reshape(chunks, size) % total
-    result = jax.lax.map(jax.vmap(lifetime), indices)
-    return jax.tree.map(lambda a: a.reshape(chunks * size, *a.shape[2:])[:total], result)
-
-
-def _check(network, task, rule, learner, n_trials, state) -> None:
-    dt = learner.dynamics.dt
-    value = f"{float(task.dt)} and {dt} ms"
-    require(abs(float(task.dt) - dt) < 1e-9, "task and dynamics share dt", value, "use one dt")
-    n_units, n_inputs = network.W_in.shape[-2:]
-    require(n_inputs == task.n_inputs, f"W_in has {task.n_inputs} channels", n_inputs, "match them")
-    value = f"{task.n_conditions} conditions, {n_trials} trials"
-    enough = state is not None or n_trials >= task.n_conditions
-    require(enough and n_trials > 0, "as many trials as conditions", value, "run more trials")
-    outside = [unit for unit, _ in learner.dynamics.clamped if not 0 <= unit < n_units]
-    require(not outside, f"clamped units lie in 0 … {n_units - 1}", outside, "clamp others")
-    decay_weights(1, dt, rule.tau_e)
-
-
-def _report_blow_up(result: Lifetime, rules: Rule) -> None:
-    if isinstance(result.state.alive, jax.core.Tracer) or bool(result.state.alive.all()):
-        return
-    lost = np.isnan(np.asarray(result.errors)).reshape(-1, result.errors.shape[-1])
-    rates = np.repeat(np.asarray(rules.learning_rate), lost.shape[0] // rules.learning_rate.size)
-    first = np.where(lost.any(axis=1), lost.argmax(axis=1), lost.shape[1])
-    worst = int(first.argmin())
-    trial = int(np.min(result.state.trial)) - lost.shape[1] + int(first[worst]) + 1
-    warnings.warn(
-        f"non-finite activity in {int(lost.any(axis=1).sum())} of {lost.shape[0]} lifetimes, first"
-        f" in trial {trial} with learning rate {rates[worst]:g}: what came before is kept and they"
-        " count as failures; lower the learning rate or clip the update",
-        RuntimeWarning,
-        stacklevel=3,
-    )

@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from plasticity.exploration import Exploration
-from plasticity.learning import Learner, learn
+from plasticity.learning import Learner
+from plasticity.lifetimes import learn
 from plasticity.network import Dynamics, Network, random_network
 from plasticity.tasks import Task, delayed_association, delayed_nonmatch_to_sample
 from plasticity.three_factor import Rule, miconi, single_term
@@ -39,7 +40,7 @@ class Setting(NamedTuple):
         """Lifetimes of the runs numbered ``runs``: network and draws depend on seed and number.
 
         ``rule`` takes the place of the setting's (a batch of rules gives a leading axis);
-        ``options`` are those of `plasticity.learning.learn`.
+        ``options`` are those of `plasticity.lifetimes.learn`.
         """
         rule = self.rule if rule is None else rule
         keys, networks = _run_keys(seed, 1, runs), self.networks(seed, runs)

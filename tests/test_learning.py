@@ -13,9 +13,9 @@ from plasticity.learning import (
     Learner,
     draw_episode,
     initial_learning_state,
-    learn,
     learn_trial,
 )
+from plasticity.lifetimes import learn
 from plasticity.network import Dynamics, random_network
 from plasticity.tasks import delayed_association, evidence_integration
 from plasticity.three_factor import (

@@ -1,0 +1,205 @@
+"""Execute the book's chapters with papermill, and build the book from what was executed.
+
+    run.py --quick                     every chapter, small, into _build/quick
+    run.py --chapter 02 -p n_units=50  one chapter with parameters of your own
+    run.py --defaults --publish        re-execute the committed notebooks
+    run.py --build                     build the HTML from the committed notebooks
+
+Exit status: 0; 1 if a chapter or the build failed, 2 if the request makes no sense.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import nbformat
+import papermill
+import yaml
+from tqdm import tqdm
+
+ROOT = Path(__file__).resolve().parents[1]
+TYPES = {"int": int, "float": (int, float), "bool": bool, "str": str}
+
+
+class BadRequest(Exception):
+    """A request that names something there is not."""
+
+
+def chapters(root: Path) -> list[Path]:
+    """The notebooks of _toc.yml, in its order."""
+    toc = yaml.safe_load((root / "_toc.yml").read_text())
+    files = [root / f"{entry['file']}.ipynb" for entry in toc["chapters"]]
+    return [file for file in files if file.exists()]
+
+
+def chosen(root: Path, prefix: str | None) -> list[Path]:
+    """The chapters whose name starts with ``prefix``, or all."""
+    found = [c for c in chapters(root) if prefix is None or c.stem.startswith(prefix)]
+    if not found:
+        there = ", ".join(c.stem for c in chapters(root))
+        raise BadRequest(f"no chapter {prefix!r}; there are {there}")
+    return found
+
+
+def declared(notebook: Path) -> dict[str, dict]:
+    """Name → type, default and comment of the parameters of a chapter."""
+    return papermill.inspect_notebook(str(notebook))
+
+
+def _listing(notebook: Path) -> str:
+    rows = [
+        f"  {name}: {p['inferred_type_name']} = {p['default']}  # {p['help']}"
+        for name, p in declared(notebook).items()
+    ]
+    return f"{notebook.stem} has the parameters\n" + "\n".join(rows)
+
+
+def checked(notebook: Path, values: dict) -> dict:
+    """``values`` if every name and type is declared by the chapter; an int will do for a float."""
+    there = declared(notebook)
+    for name, value in values.items():
+        if name not in there:
+            raise BadRequest(f"{notebook.stem} has no parameter {name!r}. {_listing(notebook)}")
+        wanted = there[name]["inferred_type_name"]
+        base = wanted.split("[")[0]
+        fits = isinstance(value, list if base in ("list", "tuple") else TYPES.get(base, object))
+        if isinstance(value, bool) and base != "bool" or not fits:
+            message = f"{name} of {notebook.stem} is {wanted}, not {value!r}. {_listing(notebook)}"
+            raise BadRequest(message)
+    return values
+
+
+def given(items: list[str], file: Path | None) -> dict:
+    """Parameters from a file and from NAME=VALUE; the latter win."""
+    values = yaml.safe_load(file.read_text()) or {} if file else {}
+    for item in items:
+        name, sign, text = item.partition("=")
+        if not sign or not name:
+            raise BadRequest(f"write parameters as NAME=VALUE; got {item!r}")
+        values[name] = float(text) if _is_number(text) else yaml.safe_load(text)
+        if isinstance(values[name], float) and _is_integer(text):
+            values[name] = int(text)
+    return values
+
+
+def _is_number(text: str) -> bool:
+    # YAML takes 1e-3 for a string.
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_integer(text: str) -> bool:
+    return text.strip().lstrip("+-").isdigit()
+
+
+def quick(root: Path) -> dict[str, dict]:
+    """The quick parameters of every chapter."""
+    return yaml.safe_load((root / "book" / "parameters" / "quick.yml").read_text()) or {}
+
+
+def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Without what differs from run to run and machine to machine but is no result."""
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    notebook.metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
+    for cell in notebook.cells:
+        for name in ("papermill", "execution"):
+            cell.metadata.pop(name, None)
+        cell.metadata["tags"] = [t for t in cell.metadata.get("tags", []) if t != "papermill"]
+        if not cell.metadata["tags"]:
+            del cell.metadata["tags"]
+    return notebook
+
+
+def execute(notebook: Path, values: dict, target: Path) -> None:
+    """Run a chapter in its folder and put the result at ``target``, once it has succeeded."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        beside = Path(folder) / target.name
+        options = {"kernel_name": "python3", "cwd": str(notebook.parent), "progress_bar": False}
+        papermill.execute_notebook(str(notebook), str(beside), values, **options)
+        nbformat.write(clean(nbformat.read(beside, as_version=4)), beside)
+        os.replace(beside, target)
+
+
+def execute_all(notebooks: list[Path], values: dict[str, dict], output: Path) -> bool:
+    """Run chapters into ``output``; whether all succeeded."""
+    failed = []
+    for notebook in tqdm(notebooks, desc="chapters", disable=not sys.stderr.isatty()):
+        print(f"{notebook.stem} ...", flush=True)
+        try:
+            execute(notebook, values.get(notebook.stem, {}), output / notebook.name)
+        except papermill.PapermillExecutionError as error:
+            print(f"{notebook.stem} failed:\n{error}", file=sys.stderr)
+            failed.append(notebook.stem)
+    return not failed
+
+
+def build(root: Path, executed: Path) -> bool:
+    """Build the HTML into _build/html from the notebooks in ``executed``, warnings as errors."""
+    stage = root / "_build" / "staging"
+    shutil.rmtree(stage, ignore_errors=True)
+    ignore = shutil.ignore_patterns("__pycache__", "*.ipynb", "records", "parameters", "*.py")
+    shutil.copytree(root / "book", stage / "book", ignore=ignore)
+    for name in ("_config.yml", "_toc.yml"):
+        shutil.copy(root / name, stage)
+    for notebook in chapters(root):
+        shutil.copy(executed / notebook.name, stage / "book")
+    command = ["jupyter-book", "build", str(stage), "--all", "-W", "--keep-going", "-n"]
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    if subprocess.run(command, env=environment).returncode:
+        return False
+    html = root / "_build" / "html"
+    shutil.rmtree(html, ignore_errors=True)
+    os.replace(stage / "_build" / "html", html)
+    print(f"the book is in {html.relative_to(root)}/index.html")
+    return True
+
+
+def arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--chapter", help="the start of a chapter's name, such as 02")
+    parser.add_argument("-p", action="append", default=[], metavar="NAME=VALUE", dest="items")
+    parser.add_argument("-P", type=Path, metavar="FILE", dest="file", help="parameters in YAML")
+    parser.add_argument("--quick", action="store_true", help="start from the quick parameters")
+    parser.add_argument("--defaults", action="store_true", help="the chapters' own parameters")
+    parser.add_argument("--output", type=Path, help="folder of the executed notebooks")
+    parser.add_argument("--publish", action="store_true", help="replace the committed notebooks")
+    parser.add_argument("--build", action="store_true", help="build the HTML")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
+    request = arguments(argv)
+    run = request.quick or request.defaults or request.items or request.file
+    output = root / (request.output or "_build/run")
+    try:
+        notebooks = chosen(root, request.chapter)
+        own = given(request.items, request.file)
+        if request.publish and (own or request.quick):
+            raise BadRequest("--publish takes the default parameters and no others")
+        values = {n.stem: quick(root).get(n.stem, {}) if request.quick else {} for n in notebooks}
+        values = {n.stem: checked(n, values[n.stem] | own) for n in notebooks}
+    except BadRequest as error:
+        print(error, file=sys.stderr)
+        return 2
+    if not run and not request.publish:
+        return 0 if build(root, root / "book") else 1
+    if not execute_all(notebooks, values, output):
+        return 1
+    if request.publish:
+        for notebook in notebooks:
+            os.replace(output / notebook.name, notebook)
+    return 0 if not request.build or build(root, output) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
