@@ -23,7 +23,7 @@ RULES: dict[str, Callable[..., Rule]] = {
     for k, ell in ((3, 3), (1, 1), (1, 3), (1, 5), (3, 5), (2, 2))
 } | {"node perturbation": partial(node_perturbation, degree=5)}
 
-CONTROLS = ("flipped sign", "shuffled reward", "frozen trace")
+CONTROLS = ("no learning", "flipped sign", "shuffled reward", "frozen trace")
 
 # The lowest of the first learning rates tried; ours, from a coarse search on other networks.
 _LOWEST = {name: 1e-3 for name in RULES} | {"(1,1)": 1e-4, "node perturbation": 1e-4}
@@ -145,6 +145,7 @@ def rule_comparison(
         options = {"clip": float(setting.rule.clip)}
         rules = {n: RULES[n](learning_rate=rate, **options) for n, rate in rates.items()}
         intact = rules["(3,3)"]
+        rules["no learning"] = intact._replace(coefficients=0 * intact.coefficients)
         rules["flipped sign"] = intact._replace(coefficients=-intact.coefficients)
         batch = jax.tree.map(lambda *leaves: jnp.stack(leaves), *rules.values())
         # Yoked: each network is taught by what another, doing the same trials, earned.
@@ -169,7 +170,11 @@ def rule_comparison(
     def recompute(runs: np.ndarray, _: Arrays) -> Arrays:
         return {"errors": variants(runs, _VERIFIED)}
 
-    parameters = {"rates": rates, "n_units": n_units, "n_runs": n_runs, "n_trials": n_trials}
+    parameters = {"rates": rates, "controls": CONTROLS} | {
+        "n_units": n_units,
+        "n_runs": n_runs,
+        "n_trials": n_trials,
+    }
     return Recording(compute, recompute, -(-n_runs // size), parameters, seed)
 
 
