@@ -1,4 +1,4 @@
-"""Figures of the book: `plot_*` draw arrays on Axes they are given. Only here is matplotlib used."""
+"""Figures of the book: `plot_*` draw arrays on given Axes. Only here is matplotlib used."""
 
 from collections.abc import Sequence
 

@@ -27,7 +27,7 @@ def _disagreements(lock: str) -> list[str]:
         pin = pins.get(canonicalize_name(wanted.name))
         if pin is None:
             wrong.append(f"{wanted.name} is missing")
-        elif not wanted.specifier.contains(next(iter(pin.specifier)).version):
+        elif not any(wanted.specifier.contains(exact.version) for exact in pin.specifier):
             wrong.append(f"{pin} is outside {wanted}")
     return wrong
 
@@ -48,11 +48,7 @@ def test_a_tampered_lock_is_found(old, new, found):
     lock = (ROOT / "requirements.lock").read_text()
     assert old in lock
     tampered = "\n".join(line.replace(old, new) for line in lock.splitlines())
-    try:
-        wrong = _disagreements(tampered)
-    except ValueError as error:
-        wrong = [str(error)]
-    assert any(found in line for line in wrong)
+    assert any(found in line for line in _disagreements(tampered))
 
 
 def test_conda_installs_the_lock_and_nothing_else():

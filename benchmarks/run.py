@@ -1,0 +1,133 @@
+"""Speed and memory of learning, as ratios within one run, best of several repetitions.
+
+    python -m benchmarks.run
+
+1. Degree 5, N = 100, T = 100, float32: operations of the recurrence (2N²T) and of the trace
+   (2N²T(d+1)) per second, against the rate of a large float32 matrix product on this machine.
+2. Miconi's setting, N = 200, T = 1000: time of a trial per core, against plain single-threaded C++.
+3. Memory of the compiled lifetime against the number of trials.
+"""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from plasticity.eligibility import active_powers, decay_weights, eligibility_trace
+from plasticity.exploration import draw_kicks
+from plasticity.lifetimes import learn
+from plasticity.network import simulate_trial
+from plasticity.settings import association_setting, miconi_setting
+from plasticity.three_factor import make_rule
+
+BATCH, REPEATS = 24, 7
+
+
+def best(function, *arguments, repeats: int = REPEATS) -> float:
+    """Seconds of the fastest of several calls, after one that compiles."""
+    jax.block_until_ready(function(*arguments))
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        jax.block_until_ready(function(*arguments))
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def product_rate(size: int = 2048) -> float:
+    """Operations per second of a square float32 matrix product."""
+    matrix = jax.random.normal(jax.random.key(0), (size, size))
+    return 2 * size**3 / best(jax.jit(lambda a: a @ a), matrix)
+
+
+def degree_five() -> None:
+    """Learning with all 36 coefficients, and where its time goes."""
+    setting = association_setting()
+    n, steps, degree, trials = setting.n_units, setting.task.n_steps, 5, 100
+    theta = 1e-3 * np.random.default_rng(0).normal(size=(degree + 1,) * 2)
+    rule = make_rule(theta, learning_rate=1e-3, clip=1e-3)
+    assert len(active_powers(rule.coefficients)) == degree + 1
+
+    seconds = best(lambda: setting.learn(0, range(BATCH), trials, rule, batch_size=BATCH).errors)
+    seconds /= BATCH * trials
+    operations = 2 * n**2 * steps * (degree + 1) + 2 * n**2 * steps
+    limit = product_rate()
+    print(f"matrix product: {limit / 1e9:.0f} GFLOP/s")
+    print(f"learning, N = {n}, T = {steps}, d = {degree}, {BATCH} networks:")
+    print(f"  {1 / seconds:.0f} trials/s,", end=" ")
+    print(f"{operations / seconds / 1e9:.0f} GFLOP/s, {operations / seconds / limit:.1%} of that")
+
+    networks = setting.networks(0, range(BATCH))
+    keys = jax.random.split(jax.random.key(0), BATCH)
+    dynamics, exploration = setting.learner.dynamics, setting.learner.exploration
+    draw = jax.jit(jax.vmap(lambda k: draw_kicks(k, exploration, dynamics.dt, steps, n)))
+    kicks = draw(keys)
+    state = jnp.zeros((BATCH, n))
+
+    def simulate(network, kick, x):
+        return simulate_trial(network, setting.task.inputs[0], kick, x, x, dynamics)
+
+    simulated = jax.jit(jax.vmap(simulate))
+    run = simulated(networks, kicks, state)
+    weights = decay_weights(steps, dynamics.dt, 1000.0)
+    trace = jax.jit(jax.vmap(lambda r, d: eligibility_trace(r, d, rule.coefficients, weights)))
+    parts = {
+        "exploration": best(draw, keys),
+        "recurrence": best(simulated, networks, kicks, state),
+        "trace": best(trace, run.rates, run.fluctuations),
+    }
+    for name, part in parts.items():
+        print(f"  {name}: {part / BATCH / seconds:.0%} of a trial when timed alone")
+
+
+def against_plain_cpp() -> None:
+    """Miconi's setting, one trial per core."""
+    compiler = shutil.which("g++") or shutil.which("clang++")
+    setting, trials = miconi_setting(), 20
+    # Past the first change of weights, as in the plain program, whose updates start at once.
+    first = setting.learn(0, range(BATCH), 102, batch_size=BATCH)
+    options = {"state": first.state, "batch_size": BATCH}
+    seconds = best(lambda: setting.learn(0, range(BATCH), trials, **options).errors, repeats=3)
+    cores = len(os.sched_getaffinity(0))
+    ours = seconds / (BATCH * trials) * cores
+    print(
+        f"Miconi's setting, {BATCH} networks: {ours * 1e3:.2f} ms a trial and core ({cores} cores)"
+    )
+    if compiler is None:
+        print("  no C++ compiler: the plain program was not timed")
+        return
+    source = Path(__file__).with_name("trial.cpp")
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder) / "trial"
+        subprocess.run([compiler, "-O3", "-march=native", source, "-o", program], check=True)
+        runs = [subprocess.run([program, "40"], capture_output=True, check=True) for _ in range(3)]
+    plain = min(float(run.stdout.split()[0]) for run in runs)
+    print(f"  plain C++: {plain * 1e3:.2f} ms a trial; ours is {plain / ours:.1f} times faster")
+
+
+def memory() -> None:
+    """Bytes a compiled lifetime needs beyond its arguments and results."""
+    setting = association_setting()
+    networks, keys = setting.networks(0, range(8)), jax.random.split(jax.random.key(0), 8)
+
+    def lifetime(keys, networks, trials):
+        return learn(keys, networks, setting.task, setting.rule, setting.learner, trials)
+
+    compiled = jax.jit(lifetime, static_argnums=2)
+    for trials in (100, 1000, 10000):
+        analysis = compiled.lower(keys, networks, trials).compile().memory_analysis()
+        size = analysis.temp_size_in_bytes - analysis.output_size_in_bytes
+        print(f"memory, {trials} trials: {max(size, 0) / 2**20:.1f} MiB beside the results")
+
+
+if __name__ == "__main__":
+    print(f"jax {jax.__version__} on {jax.devices()[0].device_kind}")
+    degree_five()
+    against_plain_cpp()
+    memory()

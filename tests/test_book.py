@@ -1,0 +1,160 @@
+"""The committed chapters, and the driver that executes them."""
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+_spec = importlib.util.spec_from_file_location("run", ROOT / "book" / "run.py")
+driver = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(driver)
+
+CHAPTERS = sorted((ROOT / "book").glob("[0-9]*.ipynb"))
+PARAMETER = re.compile(r"\w+: (int|float|bool|str) = \S+  # \S.*")
+
+
+def _faults(notebook: nbformat.NotebookNode) -> list[str]:
+    """What keeps a notebook from being published."""
+    faults = []
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    if [cell.execution_count for cell in code] != list(range(1, len(code) + 1)):
+        faults.append("a cell was not executed, or not in order")
+    parameters = [c for c in code if "parameters" in c.metadata.get("tags", [])]
+    if len(parameters) != 1:
+        faults.append("there is not exactly one cell of parameters")
+    elif not all(PARAMETER.fullmatch(line) for line in parameters[0].source.splitlines()):
+        faults.append("a parameter lacks its type, default or comment")
+    if "papermill" in notebook.metadata or any("papermill" in c.metadata for c in code):
+        faults.append("metadata of papermill")
+    for cell in code:
+        kinds = {output.output_type for output in cell.outputs}
+        drawn = any("image/png" in output.get("data", {}) for output in cell.outputs)
+        myst = cell.metadata.get("mystnb", {})
+        if "error" in kinds or any(o.get("name") == "stderr" for o in cell.outputs):
+            faults.append(f"an error or warning in {cell.source[:40]!r}")
+        if len(cell.source.splitlines()) > 25:
+            faults.append(f"a long cell: {cell.source[:40]!r}")
+        if drawn and not (myst.get("figure", {}).get("caption") and myst.get("image", {})["alt"]):
+            faults.append(f"a figure without caption or alt text: {cell.source[:40]!r}")
+    return faults
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
+def test_committed_chapters_are_fit_to_publish(path):
+    notebook = nbformat.read(path, as_version=4)
+    assert _faults(notebook) == []
+    assert any("assert " in c.source for c in notebook.cells if c.cell_type == "code")
+
+
+def test_every_chapter_is_in_the_table_of_contents():
+    assert [c.stem for c in driver.chapters(ROOT)] == [c.stem for c in CHAPTERS]
+    assert len(CHAPTERS) >= 3
+
+
+def test_quick_parameters_are_those_of_the_chapters():
+    quick = driver.quick(ROOT)
+    assert sorted(quick) == [c.stem for c in CHAPTERS]
+    for chapter in CHAPTERS:
+        driver.checked(chapter, quick[chapter.stem])
+
+
+def test_citation_names_the_paper_and_no_invented_person():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert {"cff-version", "message", "title", "authors"} <= citation.keys()
+    assert citation["authors"] == [{"name": "The companion's contributors"}]
+    paper = citation["preferred-citation"]
+    assert paper["authors"] == [{"family-names": "Maoutsa", "given-names": "Dimitra"}]
+    assert "2512.09366" in paper["identifiers"][0]["value"]
+
+
+@pytest.fixture
+def book(tmp_path):
+    """A book of one small chapter."""
+    folder = tmp_path / "book"
+    (folder / "parameters").mkdir(parents=True)
+    (folder / "parameters" / "quick.yml").write_text("01_small:\n  n: 2\n")
+    (tmp_path / "_toc.yml").write_text(
+        "format: jb-book\nroot: book/index\nchapters:\n  - file: book/01_small\n"
+    )
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    new = nbformat.v4.new_notebook(metadata={"kernelspec": kernel})
+    source = "n: int = 5  # a number\nx: float = 0.5  # another\nlive: bool = True  # a switch"
+    new.cells = [
+        nbformat.v4.new_code_cell(source, metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell("assert n < 9, 'too large'\nprint(n, x, live)"),
+    ]
+    nbformat.write(new, folder / "01_small.ipynb")
+    return tmp_path
+
+
+def _printed(path: Path) -> str:
+    cells = nbformat.read(path, as_version=4).cells
+    return "".join(o.text for c in cells for o in c.get("outputs", []) if o.name == "stdout")
+
+
+def test_a_chapter_runs_with_quick_and_own_parameters(book):
+    assert driver.main(["--quick", "-p", "x=1", "-p", "live=False"], book) == 0
+    target = book / "_build" / "run" / "01_small.ipynb"
+    assert _printed(target) == "2 1 False\n"
+    notebook = nbformat.read(target, as_version=4)
+    assert "papermill" not in notebook.metadata
+    assert not any("papermill" in cell.metadata for cell in notebook.cells)
+
+
+@pytest.mark.parametrize(
+    ("argument", "named"),
+    [
+        ("m=3", "has no parameter 'm'"),
+        ("n=0.5", "n of 01_small is int, not 0.5"),
+        ("n=True", "n of 01_small is int, not True"),
+        ("live=1", "live of 01_small is bool, not 1"),
+        ("x=fast", "x of 01_small is float, not 'fast'"),
+    ],
+)
+def test_a_bad_parameter_is_named_with_those_there_are(book, capsys, argument, named):
+    assert driver.main(["-p", argument], book) == 2
+    message = capsys.readouterr().err
+    assert named in message
+    for line in ("n: int = 5  # a number", "x: float = 0.5  # another", "live: bool = True"):
+        assert line in message
+    assert not (book / "_build").exists()
+
+
+def test_other_bad_requests_are_named(book, capsys):
+    assert driver.main(["--chapter", "07"], book) == 2
+    assert "there are 01_small" in capsys.readouterr().err
+    assert driver.main(["--publish", "-p", "n=3"], book) == 2
+    assert driver.main(["-p", "n"], book) == 2
+
+
+def test_a_failing_chapter_replaces_nothing(book, capsys):
+    source = book / "book" / "01_small.ipynb"
+    before = source.read_bytes()
+    assert driver.main(["-p", "n=3"], book) == 0
+    target = book / "_build" / "run" / "01_small.ipynb"
+    good = target.read_bytes()
+    assert driver.main(["-p", "n=10"], book) == 1
+    assert "too large" in capsys.readouterr().err
+    assert (source.read_bytes(), target.read_bytes()) == (before, good)
+    assert [p.name for p in target.parent.iterdir()] == ["01_small.ipynb"]
+
+
+def test_publishing_replaces_the_committed_chapter(book):
+    source = book / "book" / "01_small.ipynb"
+    assert "a cell was not executed, or not in order" in _faults(nbformat.read(source, 4))
+    assert driver.main(["--defaults", "--publish"], book) == 0
+    assert _faults(nbformat.read(source, 4)) == []
+    assert _printed(source) == "5 0.5 True\n"
+
+
+def test_the_driver_is_a_program():
+    command = [sys.executable, str(ROOT / "book" / "run.py"), "--chapter", "99"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "no chapter '99'" in done.stderr
