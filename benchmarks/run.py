@@ -26,7 +26,7 @@ from plasticity.network import simulate_trial
 from plasticity.settings import association_setting, miconi_setting
 from plasticity.three_factor import make_rule
 
-BATCH, REPEATS = 24, 7
+BATCH, REPEATS = 48, 7
 
 
 def best(function, *arguments, repeats: int = REPEATS) -> float:
@@ -54,7 +54,7 @@ def degree_five() -> None:
     rule = make_rule(theta, learning_rate=1e-3, clip=1e-3)
     assert len(active_powers(rule.coefficients)) == degree + 1
 
-    seconds = best(lambda: setting.learn(0, range(BATCH), trials, rule, batch_size=BATCH).errors)
+    seconds = best(lambda: setting.learn(0, range(BATCH), trials, rule).errors)
     seconds /= BATCH * trials
     operations = 2 * n**2 * steps * (degree + 1) + 2 * n**2 * steps
     limit = product_rate()
@@ -83,7 +83,9 @@ def degree_five() -> None:
         "trace": best(trace, run.rates, run.fluctuations),
     }
     for name, part in parts.items():
-        print(f"  {name}: {part / BATCH / seconds:.0%} of a trial when timed alone")
+        print(
+            f"  {name}: {part / BATCH / seconds:.0%} of a trial when timed alone, without threads"
+        )
 
 
 def against_plain_cpp() -> None:
@@ -91,8 +93,8 @@ def against_plain_cpp() -> None:
     compiler = shutil.which("g++") or shutil.which("clang++")
     setting, trials = miconi_setting(), 20
     # Past the first change of weights, as in the plain program, whose updates start at once.
-    first = setting.learn(0, range(BATCH), 102, batch_size=BATCH)
-    options = {"state": first.state, "batch_size": BATCH}
+    first = setting.learn(0, range(BATCH), 102)
+    options = {"state": first.state}
     seconds = best(lambda: setting.learn(0, range(BATCH), trials, **options).errors, repeats=3)
     cores = len(os.sched_getaffinity(0))
     ours = seconds / (BATCH * trials) * cores
@@ -112,7 +114,7 @@ def against_plain_cpp() -> None:
 
 
 def memory() -> None:
-    """Bytes a compiled lifetime needs beyond its arguments and results."""
+    """Working memory of compiled lifetimes of 8 networks, and of the numbers they return."""
     setting = association_setting()
     networks, keys = setting.networks(0, range(8)), jax.random.split(jax.random.key(0), 8)
 
@@ -122,8 +124,8 @@ def memory() -> None:
     compiled = jax.jit(lifetime, static_argnums=2)
     for trials in (100, 1000, 10000):
         analysis = compiled.lower(keys, networks, trials).compile().memory_analysis()
-        size = analysis.temp_size_in_bytes - analysis.output_size_in_bytes
-        print(f"memory, {trials} trials: {max(size, 0) / 2**20:.1f} MiB beside the results")
+        used, results = analysis.temp_size_in_bytes, analysis.output_size_in_bytes
+        print(f"memory, {trials} trials: {used / 2**20:.2f} MiB, results {results / 2**20:.2f} MiB")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def decay_weights(
         ValueError: tau_e < dt.
     """
     if not is_traced(tau_e):
-        shortest = float(np.min(tau_e))
+        shortest = float(np.asarray(tau_e).min())
         value = f"dt = {dt}, tau_e = {shortest}"
         require(dt <= shortest, "dt ≤ tau_e (ms)", value, "lengthen tau_e or shorten dt")
     steps = jnp.arange(n_steps).astype(float)

@@ -1,6 +1,8 @@
 """Lifetimes: `learn_trial` scanned over H trials and mapped over networks and rules."""
 
+import os
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
 
@@ -53,7 +55,7 @@ def learn(
     *,
     state: LearningState | None = None,
     third_factor: Float[Array, "*batch H"] | None = None,
-    batch_size: int = 24,
+    batch_size: int | None = None,
 ) -> Lifetime:
     """Lifetimes of ``n_trials`` trials for every rule and every network.
 
@@ -66,7 +68,8 @@ def learn(
     Args:
         state: that of an earlier `Lifetime` of the same arguments, to go on from it.
         third_factor: (rules, networks, H) numbers that replace the reward prediction error.
-        batch_size: lifetimes advanced together; 24 networks of 100 units fill two 1 MB caches.
+        batch_size: lifetimes advanced together by each core; by default so many that their
+            weights fill 1 MiB of its cache.
 
     Raises:
         ValueError: dt of task and dynamics differ, inputs do not fit the network, more conditions
@@ -88,18 +91,43 @@ def learn(
     def flat(tree):
         return jax.tree.map(lambda a: a.reshape(total, *a.shape[len(shape) :]), tree)
 
-    options = (learner, n_trials, active_powers(rule.coefficients), batch_size)
-    result = _lifetimes(keys, networks, rules, task, flat(state), flat(third_factor), *options)
-    result = jax.tree.map(lambda a: a.reshape(*shape, *a.shape[1:]), result)
+    workers = _workers() if total > 1 and not is_traced(keys, *networks, *rules) else 1
+    batch_size = batch_size or max(1, 2**20 // networks.W[0].nbytes)
+    # Equal parts, the last one filled up with repeats, so that one program serves them all.
+    chunks = -(-total // (workers * batch_size))
+    size = -(-total // (workers * chunks))
+    parts = np.arange(workers * chunks * size).reshape(workers, chunks, size) % total
+    arguments = (keys, networks, rules, task, flat(state), flat(third_factor))
+    options = (learner, n_trials, active_powers(rule.coefficients))
+    double = jax.config.jax_enable_x64
+
+    def part(indices):
+        with jax.enable_x64(double):  # the precision of the caller's thread
+            return _lifetimes(jnp.asarray(indices), *arguments, *options)
+
+    if workers == 1:
+        results = [part(parts[0])]
+    else:
+        with ThreadPoolExecutor(workers) as pool:
+            results = list(pool.map(lambda p: jax.block_until_ready(part(p)), parts))
+    result = jax.tree.map(
+        lambda *a: jnp.concatenate(a)[:total].reshape(*shape, *a[0].shape[1:]), *results
+    )
     _report_blow_up(result, rules)
     return result
 
 
-@partial(jax.jit, static_argnums=(6, 7, 8, 9))
-def _lifetimes(keys, networks, rules, task, states, factors, learner, n_trials, powers, batch):
-    """Every rule with every network: lifetime l is that of rule l // B and network l % B."""
+def _workers() -> int:
+    """Threads to use: XLA leaves all but one core idle in the recurrence of a batch on a CPU."""
+    if jax.default_backend() != "cpu":
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@partial(jax.jit, static_argnums=(7, 8, 9))
+def _lifetimes(indices, keys, networks, rules, task, states, factors, learner, n_trials, powers):
+    """Lifetimes ``indices`` (chunks, size): lifetime l is that of rule l // B and network l % B."""
     n_networks = keys.shape[0]
-    total = n_networks * rules.coefficients.shape[0]
 
     def lifetime(index):
         which = index % n_networks
@@ -124,12 +152,8 @@ def _lifetimes(keys, networks, rules, task, states, factors, learner, n_trials, 
         state, rows = jax.lax.scan(step, state, factor, length=n_trials)
         return Lifetime(state, *rows)
 
-    # Equal chunks, the last one filled up with repeats, so that one program serves them all.
-    chunks = -(-total // batch)
-    size = -(-total // chunks)
-    indices = jnp.arange(chunks * size).reshape(chunks, size) % total
     result = jax.lax.map(jax.vmap(lifetime), indices)
-    return jax.tree.map(lambda a: a.reshape(chunks * size, *a.shape[2:])[:total], result)
+    return jax.tree.map(lambda a: a.reshape(indices.size, *a.shape[2:]), result)
 
 
 def _check(network, task, rule, learner, n_trials, state) -> None:

@@ -43,7 +43,7 @@ def miconi_parity(
 
     def compute(part: int) -> Arrays:
         runs = np.arange(part * size, min((part + 1) * size, n_runs))
-        return {"errors": setting.learn(seed, runs, n_trials, batch_size=size).errors}
+        return {"errors": setting.learn(seed, runs, n_trials).errors}
 
     def recompute(runs: np.ndarray, _: Arrays) -> Arrays:
         # The first change of weights comes with trial 101, so learning is in it; few trials later

@@ -109,6 +109,31 @@ def test_batches_are_the_single_lifetimes(key):
         np.testing.assert_allclose(batch.state.W[r, b], single.state.W, rtol=1e-10, atol=1e-12)
 
 
+def test_lifetimes_keep_the_precision_of_their_caller(key):
+    with jax.enable_x64(False):
+        networks = jax.vmap(lambda k: random_network(k, N_UNITS, 2))(jax.random.split(key, 4))
+        single = learn(key, networks, TASK, covariance(), LEARNER, 4).errors
+    networks = jax.vmap(lambda k: random_network(k, N_UNITS, 2))(jax.random.split(key, 4))
+    double = learn(key, networks, TASK, covariance(), LEARNER, 4).errors
+    assert (single.dtype, double.dtype) == (jnp.float32, jnp.float64)
+    # Short trials of six units: some hundred operations of relative error 6e-8 each.
+    np.testing.assert_allclose(single, double, rtol=1e-4)
+
+
+def test_memory_grows_with_trials_only_by_what_is_returned(key):
+    def lifetime(key, network, n_trials):
+        return learn(key, network, TASK, covariance(), LEARNER, n_trials)
+
+    compiled = jax.jit(lifetime, static_argnums=2)
+    short, long = (
+        compiled.lower(key, _network(key), n).compile().memory_analysis() for n in (10, 1010)
+    )
+    returned = long.output_size_in_bytes - short.output_size_in_bytes
+    assert returned > 0
+    # Each number may be held once more while it is put into place.
+    assert long.temp_size_in_bytes - short.temp_size_in_bytes <= 2 * returned
+
+
 def test_the_same_key_gives_the_same_result_and_another_does_not(key):
     network, rule = _network(key), covariance()
     first, again = (learn(key, network, TASK, rule, LEARNER, 5) for _ in range(2))
