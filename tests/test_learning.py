@@ -110,11 +110,14 @@ def test_batches_are_the_single_lifetimes(key):
 
 
 def test_lifetimes_keep_the_precision_of_their_caller(key):
-    with jax.enable_x64(False):
+    def errors():
         networks = jax.vmap(lambda k: random_network(k, N_UNITS, 2))(jax.random.split(key, 4))
-        single = learn(key, networks, TASK, covariance(), LEARNER, 4).errors
-    networks = jax.vmap(lambda k: random_network(k, N_UNITS, 2))(jax.random.split(key, 4))
-    double = learn(key, networks, TASK, covariance(), LEARNER, 4).errors
+        task = delayed_association(dt=10.0, cue=30.0, delay=30.0, response=40.0)
+        return learn(key, networks, task, covariance(), LEARNER, 4).errors
+
+    double = errors()
+    with jax.enable_x64(False):
+        single = errors()
     assert (single.dtype, double.dtype) == (jnp.float32, jnp.float64)
     # Short trials of six units: some hundred operations of relative error 6e-8 each.
     np.testing.assert_allclose(single, double, rtol=1e-4)
