@@ -43,12 +43,13 @@ def miconi_parity(
 
     def compute(part: int) -> Arrays:
         runs = np.arange(part * size, min((part + 1) * size, n_runs))
-        return {"errors": setting.learn(seed, runs, n_trials).errors}
+        return {"errors": np.asarray(setting.learn(seed, runs, n_trials).errors)}
 
     def recompute(runs: np.ndarray, _: Arrays) -> Arrays:
         # The first change of weights comes with trial 101, so learning is in it; few trials later
         # float32 and float64 part where nothing clips the change.
-        return {"errors": miconi_setting(without).learn(seed, runs, min(104, n_trials)).errors}
+        lifetimes = miconi_setting(without).learn(seed, runs, min(104, n_trials))
+        return {"errors": np.asarray(lifetimes.errors)}
 
     parameters = {"without": without, "n_runs": n_runs, "n_trials": n_trials}
     return Recording(compute, recompute, -(-n_runs // size), parameters, seed)
