@@ -8,10 +8,8 @@
 """
 
 import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -19,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from plasticity.records import save_arrays
 from plasticity.types import Activity, PRNGKey, Series, Units, Weights, is_traced, require
 
 
@@ -165,11 +164,8 @@ def simulate_trial(
 
 def save_network(path: str | os.PathLike, network: Network) -> None:
     """Write a network (or a batch) to one ``.npz`` file; an earlier file is replaced only whole."""
-    path = Path(path)
-    arrays = {k: np.asarray(v) for k, v in make_network(*network)._asdict().items()}
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npz", delete=False) as beside:
-        np.savez_compressed(beside, **arrays)
-    os.replace(beside.name, path)
+    arrays = make_network(*network)._asdict()
+    save_arrays(path, {name: np.asarray(weights) for name, weights in arrays.items()})
 
 
 def load_network(path: str | os.PathLike) -> Network:
