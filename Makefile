@@ -22,8 +22,8 @@ book: venv  ## Execute every chapter and build the HTML book in _build/html
 test: venv lint  ## Unit tests, chapters at quick parameters, committed outputs, strict build
 	$(BIN)/python -m pytest -q
 	$(BIN)/python book/run.py --quick --output _build/quick
-	$(BIN)/python -m pytest -q -c tests/nbval.ini --rootdir=. --nbval \
-		--nbval-sanitize-with tests/nbval.cfg --nbval-cell-timeout=300 book/*.ipynb
+	$(BIN)/python -m pytest -q -c tests/nbval.cfg --rootdir=. --nbval \
+		--nbval-cell-timeout=300 book/*.ipynb
 	$(BIN)/python book/run.py --build
 
 run: venv  ## Execute chapters: make run, or make run CHAPTER=02 P="n_units=50 n_trials=200"

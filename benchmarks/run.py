@@ -8,7 +8,6 @@
 3. Memory of the compiled lifetime against the number of trials.
 """
 
-import os
 import shutil
 import subprocess
 import tempfile
@@ -21,7 +20,7 @@ import numpy as np
 
 from plasticity.eligibility import active_powers, decay_weights, eligibility_trace
 from plasticity.exploration import draw_kicks
-from plasticity.lifetimes import learn
+from plasticity.lifetimes import learn, worker_count
 from plasticity.network import simulate_trial
 from plasticity.settings import association_setting, miconi_setting
 from plasticity.three_factor import make_rule
@@ -96,7 +95,7 @@ def against_plain_cpp() -> None:
     first = setting.learn(0, range(BATCH), 102)
     options = {"state": first.state}
     seconds = best(lambda: setting.learn(0, range(BATCH), trials, **options).errors, repeats=3)
-    cores = len(os.sched_getaffinity(0))
+    cores = worker_count()
     ours = seconds / (BATCH * trials) * cores
     print(
         f"Miconi's setting, {BATCH} networks: {ours * 1e3:.2f} ms a trial and core ({cores} cores)"

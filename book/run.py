@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import nbformat
@@ -80,23 +81,16 @@ def given(items: list[str], file: Path | None) -> dict:
         name, sign, text = item.partition("=")
         if not sign or not name:
             raise BadRequest(f"write parameters as NAME=VALUE; got {item!r}")
-        values[name] = float(text) if _is_number(text) else yaml.safe_load(text)
-        if isinstance(values[name], float) and _is_integer(text):
-            values[name] = int(text)
+        values[name] = _value(text)
     return values
 
 
-def _is_number(text: str) -> bool:
-    # YAML takes 1e-3 for a string.
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _is_integer(text: str) -> bool:
-    return text.strip().lstrip("+-").isdigit()
+def _value(text: str):
+    # Numbers first: YAML takes 1e-3 for a string and 010 for eight.
+    for number in (int, float):
+        with suppress(ValueError):
+            return number(text)
+    return yaml.safe_load(text)
 
 
 def quick(root: Path) -> dict[str, dict]:
@@ -111,10 +105,23 @@ def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     for cell in notebook.cells:
         for name in ("papermill", "execution"):
             cell.metadata.pop(name, None)
-        cell.metadata["tags"] = [t for t in cell.metadata.get("tags", []) if t != "papermill"]
-        if not cell.metadata["tags"]:
+        if cell.metadata.get("tags") == []:
             del cell.metadata["tags"]
+        if cell.cell_type == "code":
+            cell.outputs = _joined(cell.outputs)
     return notebook
+
+
+def _joined(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
+    # What one cell prints arrives in pieces, each of which would become a box of its own.
+    whole = []
+    for output in outputs:
+        last = whole[-1] if whole else None
+        if last and output.output_type == "stream" and last.get("name") == output.name:
+            last.text += output.text
+        else:
+            whole.append(output)
+    return whole
 
 
 def execute(notebook: Path, values: dict, target: Path) -> None:

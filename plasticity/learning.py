@@ -159,10 +159,8 @@ def learn_trial(
     trace = eligibility_trace(run.rates, fluctuations, rule.coefficients, weights, powers)
     kept = state.traces
     if kept is not None:
-        first = state.trial < kept.shape[0] if learner.conditions == "cycle" else None
         seen = kept[trial.condition]
-        first = ~seen.any() if first is None else first
-        trace = jnp.where(first, trace, seen)
+        trace = jnp.where(seen.any(), seen, trace)
         kept = kept.at[trial.condition].set(trace)
 
     error = trial_error(run.output, trial)

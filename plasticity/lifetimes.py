@@ -91,7 +91,7 @@ def learn(
     def flat(tree):
         return jax.tree.map(lambda a: a.reshape(total, *a.shape[len(shape) :]), tree)
 
-    workers = _workers() if total > 1 and not is_traced(keys, *networks, *rules) else 1
+    workers = worker_count() if total > 1 and not is_traced(keys, *networks, *rules) else 1
     batch_size = batch_size or max(1, 2**20 // networks.W[0].nbytes)
     # Equal parts, the last one filled up with repeats, so that one program serves them all.
     chunks = -(-total // (workers * batch_size))
@@ -117,7 +117,7 @@ def learn(
     return result
 
 
-def _workers() -> int:
+def worker_count() -> int:
     """Threads to use: XLA leaves all but one core idle in the recurrence of a batch on a CPU."""
     if jax.default_backend() != "cpu":
         return 1

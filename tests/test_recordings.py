@@ -55,16 +55,12 @@ def test_a_best_rate_beyond_all_widening_stays_at_the_edge(monkeypatch):
     assert found["best"] == found["rates"][-1]
 
 
-def _verified(tmp_path, recording):
-    arrays = recording.live()
-    options = {"parameters": recording.parameters, "seed": recording.seed, "seconds": 0.0}
-    return save_record(tmp_path / "small.npz", arrays, **options), recording
-
-
 def test_what_is_recorded_can_be_verified(tmp_path):
     with jax.enable_x64(False):
         rates = {name: 1e-3 for name in recordings.RULES}
-        record, recording = _verified(tmp_path, rule_comparison(rates, n_runs=3, **SMALL))
+        recording = rule_comparison(rates, n_runs=3, **SMALL)
+        options = {"parameters": recording.parameters, "seed": recording.seed, "seconds": 0.0}
+        record = save_record(tmp_path / "small.npz", recording.live(), **options)
         assert verify_record(record, recording.recompute, tolerance=5e-3) < 5e-3
         other = rule_comparison(rates, n_runs=3, seed=4, **SMALL)
         with pytest.raises(ValueError, match="recomputed errors"):
@@ -72,8 +68,7 @@ def test_what_is_recorded_can_be_verified(tmp_path):
     assert record.arrays["trials"].shape == (3, len(rates) + len(recordings.CONTROLS))
 
 
-def test_tuned_rates_are_the_best_of_each_rule(tmp_path, monkeypatch):
-    _learner_with_optimum_at(monkeypatch, 0.1)
+def test_tuned_rates_are_the_best_of_each_rule():
     names = list(recordings.RULES)
     best = np.linspace(0.1, 0.7, len(names))
     assert tuned_rates({"best": best}) == dict(zip(names, best.tolist(), strict=True))
