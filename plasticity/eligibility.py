@@ -48,6 +48,16 @@ def active_powers(coefficients: Float[Array, "*batch d1 d1"]) -> tuple[int, ...]
     return tuple(ell for ell in degrees if used[ell])
 
 
+def polynomial(coefficients: Float[Array, "d1 *ones"], x: Activity) -> Activity:
+    """Σ_k c_k x^k by Horner's scheme; each c_k broadcasts against x."""
+    if not len(coefficients):
+        return jnp.zeros_like(x)
+    total = jnp.broadcast_to(coefficients[-1], x.shape)
+    for coefficient in coefficients[-2::-1]:
+        total = total * x + coefficient
+    return total
+
+
 def eligibility_trace(
     rates: Activity,
     fluctuations: Activity,
@@ -67,9 +77,7 @@ def eligibility_trace(
     powers = active_powers(coefficients) if powers is None else powers
     left, right, constant = [], [], jnp.zeros(rates.shape[1], rates.dtype)
     for ell in powers:
-        presynaptic = jnp.zeros_like(rates)
-        for k in range(coefficients.shape[0] - 1, -1, -1):
-            presynaptic = presynaptic * rates + coefficients[k, ell]
+        presynaptic = polynomial(coefficients[:, ell], rates)
         if ell == 0:
             constant = weights @ presynaptic
         else:
@@ -78,3 +86,15 @@ def eligibility_trace(
     if not left:
         return jnp.broadcast_to(constant, (constant.size, constant.size))
     return jnp.concatenate(left).T @ jnp.concatenate(right) + constant[None]
+
+
+def term_scale(rates: Activity, fluctuations: Activity, degree: int) -> Coefficients:
+    """Root mean square of r_j^k Δ_i^ℓ over synapses and steps of a trial, (d+1, d+1).
+
+    θ_kℓ times it is what a term contributes to the trace, so coefficients compare in these units.
+    (Ours.)
+    """
+    powers = range(0, 2 * degree + 1, 2)
+    presynaptic = jnp.stack([jnp.mean(rates**k, axis=1) for k in powers])
+    postsynaptic = jnp.stack([jnp.mean(fluctuations**ell, axis=1) for ell in powers])
+    return jnp.sqrt(presynaptic @ postsynaptic.T / rates.shape[0])

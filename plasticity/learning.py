@@ -17,7 +17,17 @@ from plasticity.network import Dynamics, Network, Trajectory, simulate_trial
 from plasticity.reward import reward_baseline, reward_prediction_error, trial_error, trial_reward
 from plasticity.tasks import Task, Trial
 from plasticity.three_factor import Rule, three_factor_update
-from plasticity.types import Activity, Flag, Index, PRNGKey, Scalar, Units, Weights, require
+from plasticity.types import (
+    Activity,
+    Flag,
+    Index,
+    PRNGKey,
+    Scalar,
+    Series,
+    Units,
+    Weights,
+    require,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +141,31 @@ def draw_episode(key: PRNGKey, trial: Index, task: Task, learner: Learner, n_uni
     return Episode(task.draw(keys[1], condition), kicks, learner.initial_state * start)
 
 
+def step_weights(n_steps: int, rule: Rule, learner: Learner) -> Series:
+    """λ_t of the learner's trace, (T,); see `plasticity.eligibility.decay_weights`."""
+    options = {"onset": learner.trace_onset, "plain_sum": learner.plain_sum}
+    return decay_weights(n_steps, learner.dynamics.dt, rule.tau_e, **options)
+
+
+def evaluate_output(
+    output: Series, baseline: Float[Array, "slots"], trial: Trial, learner: Learner
+) -> tuple[Scalar, Scalar, Scalar, Float[Array, "slots"]]:
+    """Error, reward R, prediction error of R against its baseline, and the baseline moved on."""
+    error = trial_error(output, trial)
+    reward = trial_reward(error, learner.reward, learner.correct_below)
+    slot = trial.condition if learner.per_condition else jnp.int32(0)
+    delta = reward_prediction_error(reward, baseline[slot], learner.error_factor)
+    return error, reward, delta, reward_baseline(baseline, reward, slot, learner.baseline_rate)
+
+
+def weight_change(
+    trace: Weights, error: Scalar, trial: Index, rule: Rule, learner: Learner
+) -> Weights:
+    """The update of `plasticity.three_factor`, or zero before the learner's first update."""
+    change = three_factor_update(trace, error, rule)
+    return jnp.where(trial >= learner.first_update, change, 0.0)
+
+
 def learn_trial(
     state: LearningState,
     episode: Episode,
@@ -154,8 +189,7 @@ def learn_trial(
     run = simulate_trial(network, trial.inputs, episode.kicks, episode.state, filtered, dynamics)
 
     fluctuations = jnp.where(rule.true_kick, -episode.kicks, run.fluctuations)
-    options = {"onset": learner.trace_onset, "plain_sum": learner.plain_sum}
-    weights = decay_weights(episode.kicks.shape[0], dynamics.dt, rule.tau_e, **options)
+    weights = step_weights(episode.kicks.shape[0], rule, learner)
     trace = eligibility_trace(run.rates, fluctuations, rule.coefficients, weights, powers)
     kept = state.traces
     if kept is not None:
@@ -163,16 +197,11 @@ def learn_trial(
         trace = jnp.where(seen.any(), seen, trace)
         kept = kept.at[trial.condition].set(trace)
 
-    error = trial_error(run.output, trial)
-    reward = trial_reward(error, learner.reward, learner.correct_below)
-    slot = trial.condition if learner.per_condition else jnp.int32(0)
-    delta = reward_prediction_error(reward, state.baseline[slot], learner.error_factor)
+    error, reward, delta, baseline = evaluate_output(run.output, state.baseline, trial, learner)
     delta = delta if third_factor is None else third_factor
-    change = three_factor_update(trace, delta, rule)
-    change = jnp.where(state.trial >= learner.first_update, change, 0.0)
+    change = weight_change(trace, delta, state.trial, rule, learner)
 
     W = state.W + change
     alive = state.alive & jnp.isfinite(error) & jnp.isfinite(W).all()
-    baseline = reward_baseline(state.baseline, reward, slot, learner.baseline_rate)
     new = (jnp.where(alive, W, state.W), run.filtered, baseline, state.trial + 1, alive, kept)
     return LearningState(*new), Outcome(run, trace, error, reward, delta, change)

@@ -13,8 +13,10 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from plasticity.eligibility import active_powers, decay_weights
 from plasticity.learning import (
+    Episode,
     Learner,
     LearningState,
+    Outcome,
     draw_episode,
     initial_learning_state,
     learn_trial,
@@ -78,7 +80,22 @@ def learn(
     Warns:
         RuntimeWarning: activity or weights became infinite; names trial and learning rate.
     """
-    _check(network, task, rule, learner, n_trials, state)
+    check_lifetime(network, task, rule, learner, n_trials, state)
+    static = (learner, n_trials, active_powers(rule.coefficients))
+    extras = (state, third_factor)
+    if batch_size is None:
+        batch_size = max(1, 2**20 // (network.W.shape[-1] ** 2 * network.W.dtype.itemsize))
+    result = map_lifetimes(_lifetime, key, network, rule, extras, (task,), static, batch_size)
+    report_blow_up(result, rule)
+    return result
+
+
+def map_lifetimes(body, key, network, rule, extras, shared, static, batch_size):
+    """``body(key, network, rule, extra, *shared, *static)`` for every rule and every network.
+
+    The axes and keys are those of `learn`; ``extras`` has the axes of the result, ``static`` is
+    hashable. One thread a core; each advances ``batch_size`` lifetimes together.
+    """
     batched = (rule.coefficients.ndim == 3, network.W.ndim == 3)
     rules = rule if batched[0] else jax.tree.map(lambda a: a[None], rule)
     networks = network if batched[1] else jax.tree.map(lambda a: a[None], network)
@@ -92,29 +109,25 @@ def learn(
         return jax.tree.map(lambda a: a.reshape(total, *a.shape[len(shape) :]), tree)
 
     workers = worker_count() if total > 1 and not is_traced(keys, *networks, *rules) else 1
-    batch_size = batch_size or max(1, 2**20 // networks.W[0].nbytes)
     # Equal parts, the last one filled up with repeats, so that one program serves them all.
     chunks = -(-total // (workers * batch_size))
     size = -(-total // (workers * chunks))
-    parts = np.arange(workers * chunks * size).reshape(workers, chunks, size) % total
-    arguments = (keys, networks, rules, task, flat(state), flat(third_factor))
-    options = (learner, n_trials, active_powers(rule.coefficients))
+    parts = np.arange(workers * chunks * size).reshape(workers, -1) % total
+    arguments = (keys, networks, rules, flat(extras), shared)
     double = jax.config.jax_enable_x64
 
     def part(indices):
         with jax.enable_x64(double):  # the precision of the caller's thread
-            return _lifetimes(jnp.asarray(indices), *arguments, *options)
+            return _mapped(body, jnp.asarray(indices), *arguments, static, size)
 
     if workers == 1:
         results = [part(parts[0])]
     else:
         with ThreadPoolExecutor(workers) as pool:
             results = list(pool.map(lambda p: jax.block_until_ready(part(p)), parts))
-    result = jax.tree.map(
+    return jax.tree.map(
         lambda *a: jnp.concatenate(a)[:total].reshape(*shape, *a[0].shape[1:]), *results
     )
-    _report_blow_up(result, rules)
-    return result
 
 
 def worker_count() -> int:
@@ -124,39 +137,47 @@ def worker_count() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-@partial(jax.jit, static_argnums=(7, 8, 9))
-def _lifetimes(indices, keys, networks, rules, task, states, factors, learner, n_trials, powers):
-    """Lifetimes ``indices`` (chunks, size): lifetime l is that of rule l // B and network l % B."""
+@partial(jax.jit, static_argnums=(0, 7, 8))
+def _mapped(body, indices, keys, networks, rules, extras, shared, static, size):
+    """Lifetime l of ``indices`` is that of rule l // B and network l % B."""
     n_networks = keys.shape[0]
 
-    def lifetime(index):
+    def one(index):
+        def pick(tree, i):
+            return jax.tree.map(lambda a: a[i], tree)
+
         which = index % n_networks
-        network = jax.tree.map(lambda a: a[which], networks)
-        rule = jax.tree.map(lambda a: a[index // n_networks], rules)
-        if states is None:
-            state = initial_learning_state(network, task, learner)
-        else:
-            state = jax.tree.map(lambda a: a[index], states)
-        factor = None if factors is None else factors[index]
+        arguments = (pick(networks, which), pick(rules, index // n_networks), pick(extras, index))
+        return body(keys[which], *arguments, *shared, *static)
 
-        def step(state, delta):
-            episode = draw_episode(keys[which], state.trial, task, learner, network.W.shape[0])
-            state, out = learn_trial(
-                state, episode, network, rule, learner, powers=powers, third_factor=delta
-            )
-            error = jnp.where(state.alive, out.error, jnp.nan)
-            correct = error < learner.correct_below
-            row = (error, out.reward, out.prediction_error, correct, episode.trial.condition)
-            return state, row
-
-        state, rows = jax.lax.scan(step, state, factor, length=n_trials)
-        return Lifetime(state, *rows)
-
-    result = jax.lax.map(jax.vmap(lifetime), indices)
-    return jax.tree.map(lambda a: a.reshape(indices.size, *a.shape[2:]), result)
+    return jax.lax.map(one, indices, batch_size=size if size > 1 else None)
 
 
-def _check(network, task, rule, learner, n_trials, state) -> None:
+def _lifetime(key, network, rule, extras, task, learner, n_trials, powers) -> Lifetime:
+    state, factors = extras
+    options = {"powers": powers}
+
+    def step(state, factor):
+        episode = draw_episode(key, state.trial, task, learner, network.W.shape[0])
+        arguments = (state, episode, network, rule, learner)
+        state, outcome = learn_trial(*arguments, **options, third_factor=factor)
+        return state, trial_numbers(state, episode, outcome, learner)
+
+    state = initial_learning_state(network, task, learner) if state is None else state
+    state, rows = jax.lax.scan(step, state, factors, length=n_trials)
+    return Lifetime(state, *rows)
+
+
+def trial_numbers(state: LearningState, episode: Episode, outcome: Outcome, learner: Learner):
+    """What a `Lifetime` keeps of each trial; ``state`` is that after it."""
+    error = jnp.where(state.alive, outcome.error, jnp.nan)
+    correct = error < learner.correct_below
+    condition = episode.trial.condition
+    return error, outcome.reward, outcome.prediction_error, correct, condition
+
+
+def check_lifetime(network, task, rule, learner, n_trials, state) -> None:
+    """Raise the errors that `learn` documents."""
     dt = learner.dynamics.dt
     value = f"{float(task.dt)} and {dt} ms"
     require(abs(float(task.dt) - dt) < 1e-9, "task and dynamics share dt", value, "use one dt")
@@ -170,11 +191,12 @@ def _check(network, task, rule, learner, n_trials, state) -> None:
     decay_weights(1, dt, rule.tau_e)
 
 
-def _report_blow_up(result: Lifetime, rules: Rule) -> None:
+def report_blow_up(result: Lifetime, rule: Rule) -> None:
+    """Warn of activity or weights that became infinite, with trial and learning rate."""
     if is_traced(result.state.alive) or bool(result.state.alive.all()):
         return
     lost = np.isnan(np.asarray(result.errors)).reshape(-1, result.errors.shape[-1])
-    rates = np.repeat(np.asarray(rules.learning_rate), lost.shape[0] // rules.learning_rate.size)
+    rates = np.repeat(np.asarray(rule.learning_rate), lost.shape[0] // rule.learning_rate.size)
     first = np.where(lost.any(axis=1), lost.argmax(axis=1), lost.shape[1])
     worst = int(first.argmin())
     trial = int(np.min(result.state.trial)) - lost.shape[1] + int(first[worst]) + 1

@@ -75,14 +75,14 @@ class Trajectory(NamedTuple):
         rates: presynaptic rates r_t before each step, (T, N).
         fluctuations: Δ_t = x̄_t − x_{t+1}, (T, N).
         output: z_t after each step, (T,).
-        state: x_T, (N,).
+        states: x_{t+1}, after each step, (T, N).
         filtered: x̄_T, (N,).
     """
 
     rates: Activity
     fluctuations: Activity
     output: Series
-    state: Units
+    states: Activity
     filtered: Units
 
 
@@ -155,11 +155,11 @@ def simulate_trial(
         if dynamics.clamped:
             x = x.at[units].set(values)
         fluctuation = x_bar - x
-        return (x, x_bar - dynamics.gain * fluctuation), (r, fluctuation)
+        return (x, x_bar - dynamics.gain * fluctuation), (r, fluctuation, x)
 
-    (x, x_bar), (rates, fluctuations) = jax.lax.scan(advance, (state, filtered), drive)
+    (x, x_bar), (rates, fluctuations, states) = jax.lax.scan(advance, (state, filtered), drive)
     after = jnp.concatenate([rates[1:], dynamics.transfer(x)[None]])
-    return Trajectory(rates, fluctuations, after @ network.W_out, x, x_bar)
+    return Trajectory(rates, fluctuations, after @ network.W_out, states, x_bar)
 
 
 def save_network(path: str | os.PathLike, network: Network) -> None:

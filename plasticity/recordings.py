@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from plasticity.gradient_recordings import gradient_validation, tangent_growth
 from plasticity.learning import Learner
 from plasticity.records import Arrays, Recording, load_record
 from plasticity.settings import QUIRKS, association_setting, miconi_setting
@@ -196,6 +197,8 @@ RECORDINGS: dict[str, Callable[[Path], Recording]] = {
     "rule_tuning": lambda _: rule_tuning(),
     "rule_comparison": _comparison_at_tuned_rates,
     "miconi": lambda _: miconi_parity(),
+    "gradient_validation": lambda _: gradient_validation(),
+    "tangent_growth": lambda _: tangent_growth(),
 } | {
     f"miconi_without_{quirk}": lambda _, quirk=quirk: miconi_parity(quirk, n_runs=24)
     for quirk in QUIRKS

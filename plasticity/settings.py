@@ -12,6 +12,7 @@ from plasticity.exploration import Exploration
 from plasticity.learning import Learner
 from plasticity.lifetimes import learn
 from plasticity.network import Dynamics, Network, random_network
+from plasticity.sensitivity import learn_with_tangents
 from plasticity.tasks import Task, delayed_association, delayed_nonmatch_to_sample
 from plasticity.three_factor import Rule, miconi, single_term
 from plasticity.types import require
@@ -42,9 +43,19 @@ class Setting(NamedTuple):
         ``rule`` takes the place of the setting's (a batch of rules gives a leading axis);
         ``options`` are those of `plasticity.lifetimes.learn`.
         """
+        return learn(*self.arguments(seed, runs, rule), n_trials, **options)
+
+    def learn_with_tangents(
+        self, seed: int, runs, n_trials: int, rule: Rule | None = None, **options
+    ):
+        """The same lifetimes with tangents; see `plasticity.sensitivity.learn_with_tangents`."""
+        return learn_with_tangents(*self.arguments(seed, runs, rule), n_trials, **options)
+
+    def arguments(self, seed: int, runs, rule: Rule | None = None):
+        """Keys, networks, task, rule and learner of such lifetimes."""
         rule = self.rule if rule is None else rule
         keys, networks = _run_keys(seed, 1, runs), self.networks(seed, runs)
-        return learn(keys, networks, self.task, rule, self.learner, n_trials, **options)
+        return keys, networks, self.task, rule, self.learner
 
 
 def _run_keys(seed: int, stream: int, runs):

@@ -16,7 +16,11 @@ ORDER = [
     "three_factor",
     "learning",
     "lifetimes",
+    "tangent",
+    "sensitivity",
+    "differences",
     "settings",
+    "gradient_recordings",
     "recordings",
     "figures",
 ]

@@ -47,7 +47,7 @@ def _linear_error(network, ratio, drive, factor=1.0):
     A = np.asarray(network.W) - np.eye(n_units)
     fixed = -np.linalg.solve(A, factor * np.asarray(network.W_in @ drive))
     exact = fixed + expm(4.0 * A) @ (np.asarray(state) - fixed)
-    return np.abs(np.asarray(run.state) - exact).max()
+    return np.abs(np.asarray(run.states[-1]) - exact).max()
 
 
 def _order(network, factor=1.0):
