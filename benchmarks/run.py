@@ -6,8 +6,13 @@
    (2N²T(d+1)) per second, against the rate of a large float32 matrix product on this machine.
 2. Miconi's setting, N = 200, T = 1000: time of a trial per core, against plain single-threaded C++.
 3. Memory of the compiled lifetime against the number of trials.
+4. Tangents, N = 200, T = 200, all 36 coefficients: time of a trial against `vmap(jvp)` of the plain
+   steps that the tests use as oracle, and of the same steps ordered by hand; operations per second
+   against the matrix product; memory at 50 and 500 trials in processes of their own; 500 trials at
+   N = 100, T = 100.
 """
 
+import importlib.util
 import shutil
 import subprocess
 import tempfile
@@ -20,9 +25,11 @@ import numpy as np
 
 from plasticity.eligibility import active_powers, decay_weights, eligibility_trace
 from plasticity.exploration import draw_kicks
+from plasticity.gradient_cost import jvp_of_steps, measure_alone, scaled_association
+from plasticity.learning import draw_episode
 from plasticity.lifetimes import learn, worker_count
 from plasticity.network import simulate_trial
-from plasticity.settings import association_setting, miconi_setting
+from plasticity.settings import association_setting, dense_rule, miconi_setting
 from plasticity.three_factor import make_rule
 
 BATCH, REPEATS = 48, 7
@@ -127,8 +134,73 @@ def memory() -> None:
         print(f"memory, {trials} trials: {used / 2**20:.2f} MiB, results {results / 2**20:.2f} MiB")
 
 
+def tangents() -> None:
+    """Learning with the tangents of all coefficients, and the same by hand."""
+    n, steps, terms, trials = 200, 200, 36, 10
+    setting = association_setting(n_units=n)._replace(task=scaled_association(steps))
+    rule = dense_rule(setting, learning_rate=3e-4)._replace(clip=setting.rule.clip)
+    cores = worker_count()
+
+    def ours(runs, horizon=trials):
+        return setting.learn_with_tangents(0, range(runs), horizon, rule).norms
+
+    one = best(ours, 1, repeats=5) / trials
+    each = best(ours, cores, repeats=5) / trials / cores
+    operations = 2 * n**2 * steps * (5 * terms + 2 * 6 + 1)
+    share = operations / each / product_rate()
+    print(f"tangents, N = {n}, T = {steps}, P = {terms}: {one * 1e3:.1f} ms a trial, one lifetime;")
+    print(f"  {each * 1e3:.1f} ms a trial with {cores} lifetimes on {cores} cores:", end=" ")
+    print(f"{operations / each / 1e9:.0f} GFLOP/s, {share:.0%} of the matrix product")
+
+    keys, networks, task, _, learner = setting.arguments(0, [0])
+    key, network = keys[0], jax.tree.map(lambda a: a[0], networks)
+    plain_trials = 2
+    numbers = jnp.arange(plain_trials, dtype=jnp.int32)
+    episodes = jax.vmap(lambda h: draw_episode(key, h, task, learner, n))(numbers)
+    directions = jnp.eye(terms).reshape(-1, *rule.coefficients.shape)
+
+    def course(theta):
+        return _oracles().course(theta, network, episodes, rule, learner)[-1]
+
+    @jax.jit
+    def plain(theta):
+        return jax.vmap(lambda direction: jax.jvp(course, (theta,), (direction,))[1])(directions)
+
+    ordered = jax.jit(lambda key: jvp_of_steps(key, network, task, rule, learner, plain_trials))
+    by_hand = {
+        "plain steps": best(plain, rule.coefficients, repeats=3) / plain_trials,
+        "steps ordered by hand": best(ordered, key, repeats=3) / plain_trials,
+    }
+    for name, seconds in by_hand.items():
+        print(f"  vmap(jvp) of {name}: {seconds * 1e3:.0f} ms a trial;", end=" ")
+        print(f"ours is {seconds / one:.1f} (one) and {seconds / each:.1f} times faster (each)")
+
+    small = association_setting()
+    trials = 500
+    dense = dense_rule(small, learning_rate=3e-4)._replace(clip=small.rule.clip)
+    whole = best(lambda: small.learn_with_tangents(0, [0], trials, dense).norms, repeats=2)
+    print(f"  {trials} trials, N = 100, T = {small.task.n_steps}: {whole:.1f} s")
+    costs = [measure_alone("closed form", n, steps, 5, horizon) for horizon in (50, 500)]
+    for name in ("planned", "resident"):
+        low, high = (getattr(cost, name) for cost in costs)
+        print(
+            f"  {name} memory, 50 and 500 trials: {low / 2**20:.1f}, {high / 2**20:.1f} MiB,",
+            end=" ",
+        )
+        print(f"ratio {high / low:.3f}")
+
+
+def _oracles():
+    path = Path(__file__).parents[1] / "tests" / "oracles.py"
+    spec = importlib.util.spec_from_file_location("oracles", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 if __name__ == "__main__":
     print(f"jax {jax.__version__} on {jax.devices()[0].device_kind}")
     degree_five()
     against_plain_cpp()
     memory()
+    tangents()

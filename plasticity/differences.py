@@ -8,10 +8,12 @@ program: an entry that starts or stops being clipped or, with differentiated rew
 that changes sides of its target. Crossings are found and reported.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
 from plasticity.eligibility import term_scale
@@ -60,6 +62,39 @@ def step_sizes(
     scale = term_scale(rates, fluctuations, rule.coefficients.shape[-1] - 1)
     whole = jnp.linalg.norm(rule.coefficients * scale)
     return relative * whole / jnp.stack([scale[term] for term in terms])
+
+
+def decades_near_best(
+    steps: Sequence[float], errors: np.ndarray, factor: float = 10.0
+) -> np.ndarray:
+    """How wide the bottom of a curve of error against step is, (…,), in decades of the step.
+
+    The range around the best step in which the error is within ``factor`` of the best, with
+    straight lines in log-log between the E steps. (Ours.)
+
+    Args:
+        steps: descending, (E,).
+        errors: (…, E), positive.
+    """
+    position = -np.log10(steps)
+
+    def width(curve):
+        excess = np.log10(curve) - np.log10(curve.min() * factor)
+        best = int(curve.argmin())
+
+        def end(direction):
+            at = best
+            while 0 <= at + direction < len(curve) and excess[at + direction] <= 0:
+                at += direction
+            beyond = at + direction
+            if not 0 <= beyond < len(curve):
+                return position[at]
+            share = excess[at] / (excess[at] - excess[beyond])
+            return position[at] + share * (position[beyond] - position[at])
+
+        return end(1) - end(-1)
+
+    return np.apply_along_axis(width, -1, np.asarray(errors, float))
 
 
 def compare_with_differences(

@@ -133,3 +133,10 @@ def plot_learning(ax: Axes, blocks: np.ndarray, size: int, label: str, index: in
     ax.plot(middle, mean, color=colour, ls=dash, label=label)
     ax.fill_between(middle, mean - error, mean + error, color=colour, alpha=0.2, lw=0)
     ax.set(xlabel="trial", ylabel="error $\\langle|z - z^*|\\rangle$")
+
+
+def plot_band(ax: Axes, x: np.ndarray, curves: np.ndarray, label: str, index: int) -> None:
+    """Median of curves (number, points) as a line, and the range from least to largest."""
+    colour, dash = COLOURS[index % len(COLOURS)], DASHES[index % len(DASHES)]
+    ax.plot(x, np.median(curves, axis=0), color=colour, ls=dash, label=label)
+    ax.fill_between(x, curves.min(axis=0), curves.max(axis=0), color=colour, alpha=0.2, lw=0)

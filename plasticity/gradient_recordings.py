@@ -1,40 +1,29 @@
 """What the chapters on gradients record at full size, and compute small when asked to.
 
-Seeds: 4 validation, 5 growth of the tangents. All in float64.
+Seeds: 4 validation, 5 growth of the tangents; these in float64, costs in float32.
 """
+
+import warnings
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from plasticity.differences import Comparison, compare_with_differences
-from plasticity.eligibility import term_scale
-from plasticity.learning import draw_episode, initial_learning_state, learn_trial
+from plasticity.gradient_cost import METHODS, Cost, measure, measure_alone
 from plasticity.records import Arrays, Recording
-from plasticity.settings import Setting, association_setting
+from plasticity.settings import Setting, association_setting, dense_rule
 from plasticity.statistics import trials_to_criterion
 from plasticity.tangent import Differentiation
-from plasticity.three_factor import Rule, make_rule, miconi
+from plasticity.three_factor import Rule, miconi
+from plasticity.types import require
 
+HALF_DECADES = tuple(float(f"{10.0**e:.4g}") for e in np.arange(-3, -7.5, -0.5))
+# The update of the first trial is linear in θ, so that its steps may be large.
+FIRST_STEPS = tuple(10.0**e for e in range(4, -9, -1))
 _TOGETHER = 2  # networks a part, one a core
 _VERIFIED = 10  # trials
-
-
-def dense_rule(setting: Setting, *, learning_rate: float, share: float = 0.05) -> Rule:
-    """θ_33 = −1 and every other coefficient drawn at random, so that no term is idle. (Ours.)
-
-    A coefficient other than θ_33 is ``share`` · N(0, 1) in units in which all terms of the
-    trace have the r.m.s. that the term (3, 3) has in a first trial; no clip.
-    """
-    network = jax.tree.map(lambda a: a[0], setting.networks(0, [0]))
-    state = initial_learning_state(network, setting.task, setting.learner)
-    arguments = (setting.task, setting.learner, setting.n_units)
-    episode = draw_episode(jax.random.key(0), state.trial, *arguments)
-    run = learn_trial(state, episode, network, setting.rule, setting.learner)[1].trajectory
-    scale = np.asarray(term_scale(run.rates, run.fluctuations, 5))
-    theta = share * np.random.default_rng(0).normal(size=scale.shape) * scale[3, 3] / scale
-    theta[3, 3] = -1.0
-    return make_rule(theta, learning_rate=learning_rate)
+_MOST_TERMS = 64
 
 
 def gradient_validation(
@@ -43,9 +32,7 @@ def gradient_validation(
     n_networks: int = 4,
     n_trials: int = 500,
     learning_rate: float = 3e-4,
-    relative_steps: tuple[float, ...] = tuple(
-        float(f"{10.0**-e:.4g}") for e in np.arange(4, 8.5, 0.5)
-    ),
+    relative_steps: tuple[float, ...] = HALF_DECADES,
     n_synapses: int = 40,
     seed: int = 4,
 ) -> Recording:
@@ -60,6 +47,7 @@ def gradient_validation(
         update_norms, weight_norms: by forward mode, (runs, P, H).
         update_gaps, weight_gaps: to the quotient with the middle step, (runs, P, H).
         update_curve, weight_curve: relative error, (runs, marks, P, E).
+        first_curve: of the first update with the steps `FIRST_STEPS`, (runs, P, 13).
         crossed: a corner by then, (runs, marks, P, E).
         sample: ∂μ at some synapses by forward mode and by differences, (runs, marks, 2, S, P).
     """
@@ -77,8 +65,14 @@ def gradient_validation(
     def chosen(setting: Setting, rule: Rule) -> np.ndarray:
         found, start = [], 0
         while len(found) < n_networks:
+            wanted = f"{n_networks} of 480 networks meet the criterion in {n_trials} trials"
+            require(start < 480, wanted, len(found), "allow more trials")
             runs = np.arange(start, start + 24)
-            reached = trials_to_criterion(setting.learn(seed, runs, n_trials, rule).correct).reached
+            with warnings.catch_warnings():
+                # Without a clip one or another network blows up, and is not chosen.
+                warnings.filterwarnings("ignore", "non-finite activity", RuntimeWarning)
+                correct = setting.learn(seed, runs, n_trials, rule).correct
+            reached = trials_to_criterion(correct).reached
             found, start = found + runs[reached].tolist(), start + 24
         return np.array(found[:n_networks])
 
@@ -88,10 +82,14 @@ def gradient_validation(
             rewards, which = part // n_parts == 1, part % n_parts
             runs = chosen(setting, rule)[which * _TOGETHER : (which + 1) * _TOGETHER]
             differentiation = Differentiation(rewards=rewards)
-            arguments = (*setting.arguments(seed, runs, rule), n_trials, steps)
+            arguments = setting.arguments(seed, runs, rule)
             options = {"differentiation": differentiation, "n_synapses": n_synapses}
-            result = jax.tree.map(np.asarray, compare_with_differences(*arguments, **options))
-        return {"chosen": runs} | _kept(result, marks, order)
+            # A lifetime has at least a trial of each condition.
+            first = compare_with_differences(*arguments, 2, FIRST_STEPS, **options)
+            whole = compare_with_differences(*arguments, n_trials, steps, **options)
+            first, whole = jax.tree.map(np.asarray, (first, whole))
+        kept = {"chosen": runs} | _kept(whole, marks, order)
+        return kept | {"first_curve": _curve(first.update_gaps, first.update_norms, [0])[:, 0]}
 
     def recompute(runs: np.ndarray, recorded: Arrays) -> Arrays:
         setting, rule = setup()
@@ -117,19 +115,20 @@ def gradient_validation(
     return Recording(compute, recompute, 2 * n_parts, parameters, seed)
 
 
-def _kept(result: Comparison, marks: list[int], order: np.ndarray) -> Arrays:
-    def curve(gaps, norms):
-        relative = gaps[:, marks] / norms[:, marks, None]
-        return np.swapaxes(relative[:, :, order], 2, 3)
+def _curve(gaps: np.ndarray, norms: np.ndarray, marks: list[int]) -> np.ndarray:
+    """Relative error at the marks, (runs, marks, P, E)."""
+    return np.swapaxes(gaps[:, marks] / norms[:, marks, None], 2, 3)
 
+
+def _kept(result: Comparison, marks: list[int], order: np.ndarray) -> Arrays:
     return {
         "errors": result.errors,
         "update_norms": np.swapaxes(result.update_norms, 1, 2).astype(np.float32),
         "weight_norms": np.swapaxes(result.weight_norms, 1, 2).astype(np.float32),
         "update_gaps": np.swapaxes(result.update_gaps[:, :, 0], 1, 2).astype(np.float32),
         "weight_gaps": np.swapaxes(result.weight_gaps[:, :, 0], 1, 2).astype(np.float32),
-        "update_curve": curve(result.update_gaps, result.update_norms),
-        "weight_curve": curve(result.weight_gaps, result.weight_norms),
+        "update_curve": _curve(result.update_gaps, result.update_norms, marks)[..., order],
+        "weight_curve": _curve(result.weight_gaps, result.weight_norms, marks)[..., order],
         "crossed": np.swapaxes(result.crossed[:, marks][:, :, order], 2, 3),
         "sample": result.sample[:, marks],
     }
@@ -176,3 +175,52 @@ def tangent_growth(
         "every": every,
     }
     return Recording(compute, recompute, -(-n_networks // 4), parameters, seed)
+
+
+AXES = {
+    "n_units": (25, 50, 100, 200, 400),
+    "n_steps": (25, 50, 100, 200, 400),
+    "degree": (1, 3, 5, 7),
+    "n_trials": (10, 30, 100, 300, 1000),
+}
+BASE = {"n_units": 100, "n_steps": 100, "degree": 5, "n_trials": 30}
+
+
+def gradient_cost(
+    axes: dict[str, tuple[int, ...]] = AXES, base: dict[str, int] = BASE, *, alone: bool = True
+) -> Recording:
+    """Time and memory of the methods of `plasticity.gradient_cost`; a run is one problem size.
+
+    The sizes vary along one axis at a time from the base. Arrays of F problems and M methods, in
+    the order of `METHODS`:
+
+        sizes: N, T, d and H, (F, 4).
+        seconds, planned, resident: as in `plasticity.gradient_cost.Cost`, (F, M).
+        gaps: relative difference of the gradient from the closed form's, (F, M).
+        gradients: of 10 trials by the closed form, (F, 64), NaN beyond the coefficients.
+
+    Args:
+        alone: whether each measurement has a process of its own, on one core.
+    """
+    cases = [tuple(base.values())]
+    for axis, values in axes.items():
+        cases += [tuple((base | {axis: value}).values()) for value in values]
+    cases = list(dict.fromkeys(cases))
+
+    def short(case) -> np.ndarray:
+        gradient = measure("closed form", *case[:3], 10).gradient
+        return np.pad(gradient, (0, _MOST_TERMS - len(gradient)), constant_values=np.nan)
+
+    def compute(part: int) -> Arrays:
+        costs = [(measure_alone if alone else measure)(m, *cases[part]) for m in METHODS]
+        exact = np.array(costs[0].gradient)
+        gaps = [np.linalg.norm(c.gradient - exact) / np.linalg.norm(exact) for c in costs]
+        numbers = {name: [getattr(c, name) for c in costs] for name in Cost._fields[:3]}
+        rows = {"sizes": cases[part], "gaps": gaps} | numbers | {"gradients": short(cases[part])}
+        return {name: np.array(row)[None] for name, row in rows.items()}
+
+    def recompute(runs: np.ndarray, _: Arrays) -> Arrays:
+        return {"gradients": np.stack([short(cases[run]) for run in runs])}
+
+    parameters = {"axes": {k: list(v) for k, v in axes.items()}, "base": base, "alone": alone}
+    return Recording(compute, recompute, len(cases), parameters, 0)

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from plasticity.gradient_recordings import gradient_validation, tangent_growth
+from plasticity.gradient_recordings import gradient_cost, gradient_validation, tangent_growth
 from plasticity.learning import Learner
 from plasticity.records import Arrays, Recording, load_record
 from plasticity.settings import QUIRKS, association_setting, miconi_setting
@@ -199,6 +199,7 @@ RECORDINGS: dict[str, Callable[[Path], Recording]] = {
     "miconi": lambda _: miconi_parity(),
     "gradient_validation": lambda _: gradient_validation(),
     "tangent_growth": lambda _: tangent_growth(),
+    "gradient_cost": lambda _: gradient_cost(),
 } | {
     f"miconi_without_{quirk}": lambda _, quirk=quirk: miconi_parity(quirk, n_runs=24)
     for quirk in QUIRKS

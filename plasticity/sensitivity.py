@@ -110,14 +110,21 @@ def _lifetime(
         options = {"powers": powers, "third_factor": factor}
         state, outcome, tangents, of_outcome = tangent_trial(*arguments, **options)
         seen = observe and observe(before, episode, outcome, tangents, of_outcome)
-        norms = jnp.sqrt(jnp.sum(tangents.W**2, axis=(0, 1)))
-        return (state, tangents), (trial_numbers(state, episode, outcome, learner), norms, seen)
+        rows = (trial_numbers(state, episode, outcome, learner), _norms(tangents.W), seen)
+        return (state, tangents), rows
 
     state = initial_learning_state(network, task, learner) if state is None else state
     if tangents is None:
         tangents = initial_tangents(state, rule, differentiation)
     carry, (rows, norms, seen) = jax.lax.scan(step, (state, tangents), factors, length=n_trials)
     return Sensitivity(Lifetime(carry[0], *rows), carry[1], norms, seen)
+
+
+def _norms(U):
+    """Scaled before they are squared: in float32 squares overflow from 2e19 on."""
+    scale = jnp.abs(U).max(axis=(0, 1))
+    scale = jnp.where((scale > 0) & jnp.isfinite(scale), scale, 1.0)
+    return scale * jnp.sqrt(jnp.sum((U / scale) ** 2, axis=(0, 1)))
 
 
 def _report_overflow(result: Sensitivity, terms) -> None:

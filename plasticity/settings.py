@@ -7,14 +7,16 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from plasticity.eligibility import term_scale
 from plasticity.exploration import Exploration
-from plasticity.learning import Learner
+from plasticity.learning import Learner, draw_episode, initial_learning_state, learn_trial
 from plasticity.lifetimes import learn
 from plasticity.network import Dynamics, Network, random_network
 from plasticity.sensitivity import learn_with_tangents
 from plasticity.tasks import Task, delayed_association, delayed_nonmatch_to_sample
-from plasticity.three_factor import Rule, miconi, single_term
+from plasticity.three_factor import Rule, make_rule, miconi, single_term
 from plasticity.types import require
 
 
@@ -83,6 +85,26 @@ def association_setting(
     learner = Learner(dynamics=Dynamics(dt=dt), exploration=exploration)
     rule = miconi(learning_rate=learning_rate, clip=clip)
     return Setting(task, learner, rule, n_units, gain, "random")
+
+
+def dense_rule(
+    setting: Setting, *, learning_rate: float, share: float = 0.05, degree: int = 5
+) -> Rule:
+    """θ_33 = −1 and every other coefficient drawn at random, so that no term is idle. (Ours.)
+
+    A coefficient other than θ_33 (θ_dd if d < 3) is ``share`` · N(0, 1) in units in which all terms
+    of the trace have the r.m.s. that this one has in a first trial; no clip.
+    """
+    network = jax.tree.map(lambda a: a[0], setting.networks(0, [0]))
+    state = initial_learning_state(network, setting.task, setting.learner)
+    arguments = (setting.task, setting.learner, setting.n_units)
+    episode = draw_episode(jax.random.key(0), state.trial, *arguments)
+    run = learn_trial(state, episode, network, setting.rule, setting.learner)[1].trajectory
+    scale = np.asarray(term_scale(run.rates, run.fluctuations, degree))
+    lead = (min(3, degree),) * 2
+    theta = share * np.random.default_rng(0).normal(size=scale.shape) * scale[lead] / scale
+    theta[lead] = -1.0
+    return make_rule(theta, learning_rate=learning_rate)
 
 
 QUIRKS = ("clip", "error_factor", "clamped_units", "filter_carried")

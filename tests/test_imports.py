@@ -20,6 +20,7 @@ ORDER = [
     "sensitivity",
     "differences",
     "settings",
+    "gradient_cost",
     "gradient_recordings",
     "recordings",
     "figures",

@@ -1,0 +1,217 @@
+"""What the gradient of the reward in the coefficients costs, by four methods.
+
+All give ∂/∂θ_p of the mean reward of H trials of one lifetime, for every p:
+
+    closed form    `plasticity.tangent`, all coefficients carried through the trials
+    jvp of steps   `jax.jvp` of a scan over steps that carries the trace, mapped over coefficients:
+                   what one would write by hand
+    reverse mode   `jax.grad` of `learn_trial` scanned, each trial recomputed on the way back
+    differences    2P lifetimes, each coefficient moved up and down
+
+    python -m plasticity.gradient_cost METHOD N T D H
+
+measures one of them on one core of a process of its own and prints the result as JSON.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from plasticity.differences import step_sizes
+from plasticity.learning import (
+    LearningState,
+    draw_episode,
+    evaluate_output,
+    initial_learning_state,
+    learn_trial,
+    step_weights,
+    weight_change,
+)
+from plasticity.lifetimes import learn
+from plasticity.network import simulate_trial
+from plasticity.sensitivity import learn_with_tangents
+from plasticity.settings import association_setting, dense_rule
+from plasticity.tangent import Differentiation
+from plasticity.tasks import Task, delayed_association
+
+_REPEATS, _ENOUGH = 5, 1.0  # times to repeat, unless this many seconds have passed
+_STEP = 1e-3  # relative, of the differences: between truncation and rounding in float32
+
+
+def closed_form(key, network, task, rule, learner, n_trials: int) -> Float[Array, "P"]:
+    """By `plasticity.sensitivity.learn_with_tangents`."""
+
+    def observe(*arguments):
+        return arguments[-1].reward
+
+    options = {"differentiation": Differentiation(rewards=True), "observe": observe}
+    result = learn_with_tangents(key, network, task, rule, learner, n_trials, **options)
+    return result.observed.mean(axis=0)
+
+
+def jvp_of_steps(key, network, task, rule, learner, n_trials: int) -> Float[Array, "P"]:
+    """By forward mode through a scan that carries the trace; its derivative has P such traces."""
+    theta = rule.coefficients
+    powers = jnp.arange(theta.shape[0]).astype(theta.dtype)[:, None]
+
+    def reward(theta):
+        def trial(carry, h):
+            W, filtered, baseline = carry
+            episode = draw_episode(key, h, task, learner, W.shape[0])
+            weights = step_weights(task.n_steps, rule, learner)
+
+            def step(carry, now):
+                x, x_bar, trace = carry
+                inputs, kick, weight = now
+                at = (inputs[None], kick[None], x, x_bar, learner.dynamics)
+                run = simulate_trial(network._replace(W=W), *at)
+                growth = (run.fluctuations**powers).T @ theta.T @ run.rates**powers
+                return (run.states[0], run.filtered, trace + weight * growth), run.output[0]
+
+            start = episode.state if learner.reset_filter else filtered
+            carry = (episode.state, start, jnp.zeros_like(W))
+            rows = (episode.trial.inputs, episode.kicks, weights)
+            (_, filtered, trace), output = jax.lax.scan(step, carry, rows)
+            judged = evaluate_output(output, baseline, episode.trial, learner)
+            W = W + weight_change(trace, judged[2], h, rule, learner)
+            return (W, filtered, judged[3]), judged[1]
+
+        state = initial_learning_state(network, task, learner)
+        carry = (state.W, state.filtered, state.baseline)
+        return jax.lax.scan(trial, carry, jnp.arange(n_trials, dtype=jnp.int32))[1].mean()
+
+    directions = jnp.eye(theta.size, dtype=theta.dtype).reshape(-1, *theta.shape)
+    return jax.vmap(lambda direction: jax.jvp(reward, (theta,), (direction,))[1])(directions)
+
+
+def reverse_mode(key, network, task, rule, learner, n_trials: int) -> Float[Array, "P"]:
+    """By `jax.grad`, keeping what one trial hands to the next and recomputing the trial."""
+
+    def reward(theta):
+        at = rule._replace(coefficients=theta)
+
+        @jax.checkpoint
+        def trial(state: LearningState, _):
+            episode = draw_episode(key, state.trial, task, learner, network.W.shape[0])
+            state, outcome = learn_trial(state, episode, network, at, learner)
+            return state, outcome.reward
+
+        state = initial_learning_state(network, task, learner)
+        return jax.lax.scan(trial, state, length=n_trials)[1].mean()
+
+    return jax.grad(reward)(rule.coefficients).ravel()
+
+
+def differences(
+    key, network, task, rule, learner, n_trials: int, *, relative_step: float = _STEP
+) -> Float[Array, "P"]:
+    """By 2P lifetimes of `plasticity.lifetimes.learn`; steps as in `plasticity.differences`."""
+    state = initial_learning_state(network, task, learner)
+    episode = draw_episode(key, state.trial, task, learner, network.W.shape[0])
+    run = learn_trial(state, episode, network, rule, learner)[1].trajectory
+    terms = Differentiation().of(rule)
+    steps = step_sizes(run.rates, run.fluctuations, rule, terms, relative_step)
+    moves = jnp.diag(steps).reshape(-1, *rule.coefficients.shape)
+    moved = rule.coefficients + jnp.concatenate([moves, -moves])
+    rules = jax.tree.map(lambda a: jnp.broadcast_to(a, (len(moved), *a.shape)), rule)
+    rules = rules._replace(coefficients=moved)
+    rewards = learn(key, network, task, rules, learner, n_trials).rewards.mean(axis=-1)
+    return (rewards[: len(terms)] - rewards[len(terms) :]) / (2 * steps)
+
+
+METHODS: dict[str, Callable] = {
+    "closed form": closed_form,
+    "jvp of steps": jvp_of_steps,
+    "reverse mode": reverse_mode,
+    "differences": differences,
+}
+
+
+class Cost(NamedTuple):
+    """Of the gradient of one lifetime, in float32.
+
+    Attributes:
+        seconds: the fastest of up to five calls, compiled before.
+        planned: working memory that XLA plans for, bytes.
+        resident: peak of the resident size of the process above that before the call, bytes;
+            NaN where the system does not tell.
+        gradient: what was computed, (P,).
+    """
+
+    seconds: float
+    planned: float
+    resident: float
+    gradient: list[float]
+
+
+def scaled_association(n_steps: int) -> Task:
+    """Delayed association of T steps of 10 ms: a fifth a cue, two fifths a delay. (Ours.)"""
+    cue, delay = round(0.2 * n_steps), round(0.4 * n_steps)
+    parts = {"cue": cue, "delay": delay, "response": n_steps - cue - delay}
+    return delayed_association(dt=10.0, **{name: 10.0 * part for name, part in parts.items()})
+
+
+def measure(method: str, n_units: int, n_steps: int, degree: int, n_trials: int) -> Cost:
+    """Compile, run and time one method on `scaled_association`, here and now."""
+    setting = association_setting(n_units=n_units)
+    task = scaled_association(n_steps)
+    rule = dense_rule(setting, learning_rate=3e-4, degree=degree)._replace(clip=setting.rule.clip)
+    keys, networks, *_ = setting.arguments(0, [0])
+    key, network = keys[0], jax.tree.map(lambda a: a[0], networks)
+
+    @jax.jit
+    def gradient(key, network, rule):
+        return METHODS[method](key, network, task, rule, setting.learner, n_trials)
+
+    compiled = gradient.lower(key, network, rule).compile()
+    planned = compiled.memory_analysis().temp_size_in_bytes
+    before = _resident(reset=True)
+    times: list[float] = []
+    while len(times) < _REPEATS and sum(times) < _ENOUGH:
+        start = time.perf_counter()
+        result = jax.block_until_ready(compiled(key, network, rule))
+        times.append(time.perf_counter() - start)
+    peak = _resident()
+    return Cost(min(times), float(planned), peak - before, np.asarray(result).tolist())
+
+
+def measure_alone(method: str, *size: int) -> Cost:
+    """`measure` on one core of a process of its own."""
+    command = [sys.executable, "-m", "plasticity.gradient_cost", method, *map(str, size)]
+    environment = os.environ | {"JAX_ENABLE_X64": "0"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    if done.returncode:
+        raise RuntimeError(f"measuring {method} at {size} failed:\n{done.stderr}")
+    return Cost(**json.loads(done.stdout))
+
+
+def _resident(*, reset: bool = False) -> float:
+    """Peak resident size in bytes since the last reset, which makes it the present one."""
+    try:
+        if reset:
+            Path("/proc/self/clear_refs").write_text("5")
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return float("nan")
+    return 1024.0 * int(status.split("VmHWM:")[1].split()[0])
+
+
+def main() -> None:
+    method, *size = sys.argv[1:]
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
+    print(json.dumps(measure(method, *map(int, size))._asdict()))
+
+
+if __name__ == "__main__":
+    main()
