@@ -36,7 +36,7 @@ publish: venv  ## Execute the default parameters and replace the committed noteb
 reproduce: venv  ## Recompute the recorded results: make reproduce, or RECORD=miconi
 	$(BIN)/python book/reproduce.py $(RECORD)
 
-bench: venv  ## Time learning against a plain C++ program and the matrix-product rate
+bench: venv  ## Time learning and tangents against plain code and the matrix-product rate
 	$(BIN)/python -m benchmarks.run
 
 lint: venv  ## Style
