@@ -62,7 +62,9 @@ def closed_form(key, network, task, rule, learner, n_trials: int) -> Float[Array
 def jvp_of_steps(key, network, task, rule, learner, n_trials: int) -> Float[Array, "P"]:
     """By forward mode through a scan that carries the trace; its derivative has P such traces."""
     theta = rule.coefficients
-    powers = jnp.arange(theta.shape[0]).astype(theta.dtype)[:, None]
+
+    def powers(x):
+        return jnp.concatenate([x**k for k in range(theta.shape[0])])
 
     def reward(theta):
         def trial(carry, h):
@@ -75,7 +77,7 @@ def jvp_of_steps(key, network, task, rule, learner, n_trials: int) -> Float[Arra
                 inputs, kick, weight = now
                 at = (inputs[None], kick[None], x, x_bar, learner.dynamics)
                 run = simulate_trial(network._replace(W=W), *at)
-                growth = (run.fluctuations**powers).T @ theta.T @ run.rates**powers
+                growth = powers(run.fluctuations).T @ theta.T @ powers(run.rates)
                 return (run.states[0], run.filtered, trace + weight * growth), run.output[0]
 
             start = episode.state if learner.reset_filter else filtered
@@ -141,14 +143,14 @@ class Cost(NamedTuple):
     """Of the gradient of one lifetime, in float32.
 
     Attributes:
-        seconds: the fastest of up to five calls, compiled before.
+        time: seconds of the fastest of up to five calls, compiled before.
         planned: working memory that XLA plans for, bytes.
         resident: peak of the resident size of the process above that before the call, bytes;
             NaN where the system does not tell.
         gradient: what was computed, (P,).
     """
 
-    seconds: float
+    time: float
     planned: float
     resident: float
     gradient: list[float]

@@ -195,7 +195,7 @@ def gradient_cost(
     the order of `METHODS`:
 
         sizes: N, T, d and H, (F, 4).
-        seconds, planned, resident: as in `plasticity.gradient_cost.Cost`, (F, M).
+        time, planned, resident: as in `plasticity.gradient_cost.Cost`, (F, M).
         gaps: relative difference of the gradient from the closed form's, (F, M).
         gradients: of 10 trials by the closed form, (F, 64), NaN beyond the coefficients.
 

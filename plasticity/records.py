@@ -181,6 +181,8 @@ def record_in_parts(
         if not file.exists():
             start = time.perf_counter()
             arrays = _join([recording.compute(part)])
+            free = "seconds" not in arrays
+            require(free, "no array is named seconds", "one that is", "it is the part's own time")
             save_arrays(file, arrays | {"seconds": np.array(time.perf_counter() - start)})
     parts = []
     for file in files:
