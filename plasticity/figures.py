@@ -135,8 +135,11 @@ def plot_learning(ax: Axes, blocks: np.ndarray, size: int, label: str, index: in
     ax.set(xlabel="trial", ylabel="error $\\langle|z - z^*|\\rangle$")
 
 
-def plot_band(ax: Axes, x: np.ndarray, curves: np.ndarray, label: str, index: int) -> None:
-    """Median of curves (number, points) as a line, and the range from least to largest."""
+def plot_band(
+    ax: Axes, x: np.ndarray, curves: np.ndarray, label: str, index: int, share: float = 1.0
+) -> None:
+    """Median of curves (number, points) as a line, and the central ``share`` of them as a band."""
     colour, dash = COLOURS[index % len(COLOURS)], DASHES[index % len(DASHES)]
+    low, high = np.quantile(curves, [0.5 - share / 2, 0.5 + share / 2], axis=0)
     ax.plot(x, np.median(curves, axis=0), color=colour, ls=dash, label=label)
-    ax.fill_between(x, curves.min(axis=0), curves.max(axis=0), color=colour, alpha=0.2, lw=0)
+    ax.fill_between(x, low, high, color=colour, alpha=0.2, lw=0)
