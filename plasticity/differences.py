@@ -65,7 +65,7 @@ def step_sizes(
 
 
 def decades_near_best(
-    steps: Sequence[float], errors: np.ndarray, factor: float = 10.0
+    steps: Sequence[float] | np.ndarray, errors: np.ndarray, factor: float = 10.0
 ) -> np.ndarray:
     """How wide the bottom of a curve of error against step is, (…,), in decades of the step.
 

@@ -124,7 +124,7 @@ def differences(
     terms = Differentiation().of(rule)
     steps = step_sizes(run.rates, run.fluctuations, rule, terms, relative_step)
     moves = jnp.diag(steps).reshape(-1, *rule.coefficients.shape)
-    moved = rule.coefficients + jnp.concatenate([moves, -moves])
+    moved = rule.coefficients[None] + jnp.concatenate([moves, -moves])
     rules = jax.tree.map(lambda a: jnp.broadcast_to(a, (len(moved), *a.shape)), rule)
     rules = rules._replace(coefficients=moved)
     rewards = learn(key, network, task, rules, learner, n_trials).rewards.mean(axis=-1)

@@ -6,7 +6,6 @@ Seeds: 4 validation, 5 growth of the tangents; these in float64, costs in float3
 import warnings
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from plasticity.differences import Comparison, compare_with_differences
@@ -155,9 +154,9 @@ def tangent_growth(
         rule = miconi(learning_rate=list(learning_rates), clip=clip)
         options = {"differentiation": Differentiation(rewards=True)}
         result = setting.learn_with_tangents(seed, runs, trials, rule, **options)
-        norms = jnp.moveaxis(result.norms[:, :, ::every], 0, 1)
-        errors = np.swapaxes(result.lifetime.errors, 0, 1)
-        return {"errors": errors, "norms": np.swapaxes(norms, 2, 3)}
+        norms = np.asarray(result.norms)[:, :, ::every]
+        errors = np.asarray(result.lifetime.errors)
+        return {"errors": errors.swapaxes(0, 1), "norms": norms.transpose(1, 0, 3, 2)}
 
     def compute(part: int) -> Arrays:
         with jax.enable_x64(True):

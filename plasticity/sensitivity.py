@@ -122,9 +122,9 @@ def _lifetime(
 
 def _norms(U):
     """Scaled before they are squared: in float32 squares overflow from 2e19 on."""
-    scale = jnp.abs(U).max(axis=(0, 1))
+    scale = jnp.abs(U).max(axis=(0, 1), keepdims=True)
     scale = jnp.where((scale > 0) & jnp.isfinite(scale), scale, 1.0)
-    return scale * jnp.sqrt(jnp.sum((U / scale) ** 2, axis=(0, 1)))
+    return scale[0, 0] * jnp.sqrt(jnp.sum((U / scale) ** 2, axis=(0, 1)))
 
 
 def _report_overflow(result: Sensitivity, terms) -> None:

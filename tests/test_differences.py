@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from cases import DENSE, KEY, LEARNER, NETWORK, TASK
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plasticity import tangent
@@ -10,7 +10,7 @@ from plasticity.differences import compare_with_differences, decades_near_best
 from plasticity.tangent import Differentiation
 from plasticity.three_factor import make_rule
 
-STEPS = (1e-3, 1e-4, 1e-5)
+STEPS = (3e-2, 3e-3, 1e-4)
 RULE = make_rule(DENSE, learning_rate=1e-4, tau_e=60.0)
 
 
@@ -28,7 +28,7 @@ def test_differences_approach_the_tangents_as_theory_says(rewards):
     # The first update is linear in θ: only round-off, which falls with the step.
     assert (errors[0, 0] < 1e-11).all() and (errors[0, 0] < errors[0, 2]).all()
     # Truncation of later ones is of order s²: a hundredth for a tenth of the step.
-    large = errors[1:, 0] > 1e-6
+    large = errors[1:, 0] > 1e-8
     ratio = errors[1:, 0][large] / errors[1:, 1][large]
     assert large.sum() > 3 and 80 < np.median(ratio) < 120
     assert np.median(errors[-1].min(axis=0)) < 1e-9
@@ -49,17 +49,17 @@ def test_a_wrong_tangent_shows(monkeypatch):
 
 
 def test_a_crossed_corner_is_reported():
-    clipped = _compare(RULE._replace(clip=jnp.array(3e-3)))
+    clipped = _compare(RULE._replace(clip=jnp.array(3e-4)))
     crossed = np.asarray(clipped.crossed)
     assert crossed[:, 0].any() and (crossed[1:] >= crossed[:-1]).all()
-    # Smaller steps cross less.
-    assert crossed[-1, 2].sum() <= crossed[-1, 0].sum()
-    errors = np.asarray(clipped.update_gaps / clipped.update_norms[:, None])
-    kept = ~crossed & (np.asarray(clipped.update_norms) > 0)[:, None]
-    assert errors[:, 2][kept[:, 2]].max() < 1e-5 < errors[:, 0][crossed[:, 0]].max()
+    # Smaller steps cross less, and what crosses nothing is a derivative.
+    assert crossed[-1, 2].sum() < crossed[-1, 0].sum()
+    errors = np.asarray(clipped.weight_gaps / clipped.weight_norms[:, None])
+    assert errors[:, 2][~crossed[:, 2]].max() < 1e-7 < 1e-4 < errors[:, 0][crossed[:, 0]].max()
 
 
-@given(st.floats(-0.4, 0.4), st.floats(-6, -4))
+@settings(deadline=None)
+@given(st.floats(-0.4, 0.4), st.floats(-5.5, -4))
 def test_the_width_of_a_valley_is_that_of_its_formula(shift, bottom):
     steps = 10.0 ** np.arange(-2, -8, -0.5)
     best = 10.0 ** (bottom + shift)
