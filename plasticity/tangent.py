@@ -4,15 +4,15 @@ With p = (k, ℓ) one of P coefficients and U_p = ∂W/∂θ_p at the start of a
 
     ẋ_{t+1} = ẋ_t + (dt/τ)(−ẋ_t + W ṙ_t + U_p r_t),   ṙ_t = φ'(x_t) ẋ_t,   ẋ_0 = 0
     Δ̇_t     = x̄̇_t − ẋ_{t+1},   x̄̇_{t+1} = x̄̇_t − a Δ̇_t
-    ė_ij    = Σ_t λ_t [r_j^k Δ_i^ℓ + (∂H/∂r)(r_j, Δ_i) ṙ_j + (∂H/∂Δ)(r_j, Δ_i) Δ̇_i]
+    ė_ij    = Σ_t λ_t [r_j^k Δ_i^ℓ + (∂F/∂r)(r_j, Δ_i) ṙ_j + (∂F/∂Δ)(r_j, Δ_i) Δ̇_i]
     U_p    ← U_p + ∂clip/∂(e, δ) · (ė, δ̇),   δ = R − R̄
 
-for H(r, Δ) = Σ θ_kℓ r^k Δ^ℓ: the state, trace and weight tangents of the paper, discretised by us.
+for F(r, Δ) = Σ θ_kℓ r^k Δ^ℓ: the state, trace and weight tangents of the paper, discretised by us.
 Kicks, inputs and initial states are held fixed; rewards are too unless asked for. The program
 has this derivative almost everywhere: corners lie where a change meets the clip and where z = z*.
 
 Nothing N × N is carried through a trial. Tangents of all coefficients advance together; U_p r_t
-for all t is one matrix product; ∂H does not depend on p, so that the trace takes one product of
+for all t is one matrix product; ∂F does not depend on p, so that the trace takes one product of
 inner length T for each unit in place of one of inner length T·d for each coefficient. About
 10.7 N²TP operations a trial at d = 5.
 """
@@ -234,16 +234,16 @@ def implicit_trace_tangent(
     coefficients: Coefficients,
     weights: Series,
 ) -> Float[Array, "N N P"]:
-    """Σ_t λ_t (∂H/∂r ṙ_j + ∂H/∂Δ Δ̇_i) at [j, i, p]: of the trace through activity."""
+    """Σ_t λ_t (∂F/∂r ṙ_j + ∂F/∂Δ Δ̇_i) at [j, i, p]: of the trace through activity."""
 
     def half(inner, outer, theta, tangent):
-        # Σ_t λ_t ∂H/∂(inner_n) · tangent_n at [n, p, m], with H = Σ θ_ab inner_n^a outer_m^b.
+        # Σ_t λ_t ∂F/∂(inner_n) · tangent_n at [n, p, m], with F = Σ θ_ab inner_n^a outer_m^b.
         powers = jnp.arange(1, theta.shape[0], dtype=theta.dtype)
         slopes = [polynomial(powers * theta[1:, b], inner) for b in range(theta.shape[1])]
         slopes = weights[:, None, None] * jnp.stack(slopes, axis=1)
 
         def of_unit(n):
-            # One unit at a time: its T × N table of ∂H stays in the cache of the core.
+            # One unit at a time: its T × N table of ∂F stays in the cache of the core.
             return tangent[:, n].T @ polynomial(slopes[:, :, n].T[..., None], outer)
 
         return jax.lax.map(of_unit, jnp.arange(inner.shape[1]))
