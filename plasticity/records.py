@@ -172,6 +172,9 @@ def record_in_parts(
     """Compute a record part by part, each kept in ``scratch`` at once, so it can be interrupted.
 
     Parts already there under the same parameters, seed and package version are not computed again.
+
+    Raises:
+        ValueError: an array is named ``seconds``, which is what the time of a part is kept under.
     """
     name, parameters, seed = Path(path).stem, recording.parameters, recording.seed
     identity = json.dumps([parameters, seed, version("plasticity")], sort_keys=True)
@@ -182,7 +185,7 @@ def record_in_parts(
             start = time.perf_counter()
             arrays = _join([recording.compute(part)])
             free = "seconds" not in arrays
-            require(free, "no array is named seconds", "one that is", "it is the part's own time")
+            require(free, "no array is named seconds", sorted(arrays), "give it another name")
             save_arrays(file, arrays | {"seconds": np.array(time.perf_counter() - start)})
     parts = []
     for file in files:

@@ -129,6 +129,16 @@ def test_an_interrupted_recording_goes_on(tmp_path):
     assert done == [0, 1, 2, 3]
 
 
+def test_the_time_of_a_part_does_not_replace_an_array(tmp_path):
+    def compute(part):
+        return {"errors": np.ones(2), "seconds": np.ones(2)}
+
+    recording = Recording(compute, lambda runs, _: {}, 1, PARAMETERS, 5)
+    with pytest.raises(ValueError, match="no array is named seconds"):
+        record_in_parts(tmp_path / "long.npz", recording, tmp_path / "scratch")
+    assert not (tmp_path / "long.npz").exists()
+
+
 def test_a_failed_save_leaves_the_old_record(path, monkeypatch):
     before = path.read_bytes()
 
