@@ -17,7 +17,13 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
 from plasticity.eligibility import term_scale
-from plasticity.learning import Learner, draw_episode, initial_learning_state, learn_trial
+from plasticity.learning import (
+    Learner,
+    draw_episode,
+    first_trajectory,
+    initial_learning_state,
+    learn_trial,
+)
 from plasticity.lifetimes import check_lifetime, map_lifetimes
 from plasticity.network import Network
 from plasticity.tangent import Differentiation, initial_tangents, tangent_trial
@@ -39,7 +45,7 @@ class Comparison(NamedTuple):
         weight_gaps: the same of the weights, that is, accumulated over trials, (…, H, E, P).
         crossed: whether a corner was crossed in this trial or before, (…, H, E, P).
         sample: forward mode and quotient of the update at S synapses, (…, H, 2, S, P), the
-            quotient with the first step.
+            quotient with the middle one of the steps.
     """
 
     errors: Float[Array, "*batch H"]
@@ -139,7 +145,7 @@ def _compare(
     def episode_of(trial):
         return draw_episode(key, trial, task, learner, n_units)
 
-    first = learn_trial(state, episode_of(state.trial), network, rule, learner)[1].trajectory
+    first = first_trajectory(key, network, task, rule, learner)
     steps = jnp.stack(
         [step_sizes(first.rates, first.fluctuations, rule, terms, r) for r in relative]
     )
@@ -188,7 +194,7 @@ def _compare(
         crossed = crossed | cross
         norms = [jnp.linalg.norm(a, axis=(1, 2)) for a in (update, weights)]
         forward = update.reshape(len(terms), -1)[:, chosen]
-        sample = jnp.stack([forward.T, quotient[0].T])
+        sample = jnp.stack([forward.T, quotient[len(relative) // 2].T])
         rows = (outcome.error, norms[0], gaps[..., 0], norms[1], gaps[..., 1], crossed, sample)
         return (state, tangents, moved, crossed), rows
 

@@ -32,6 +32,7 @@ from plasticity.learning import (
     LearningState,
     draw_episode,
     evaluate_output,
+    first_trajectory,
     initial_learning_state,
     learn_trial,
     step_weights,
@@ -118,9 +119,7 @@ def differences(
     key, network, task, rule, learner, n_trials: int, *, relative_step: float = _STEP
 ) -> Float[Array, "P"]:
     """By 2P lifetimes of `plasticity.lifetimes.learn`; steps as in `plasticity.differences`."""
-    state = initial_learning_state(network, task, learner)
-    episode = draw_episode(key, state.trial, task, learner, network.W.shape[0])
-    run = learn_trial(state, episode, network, rule, learner)[1].trajectory
+    run = first_trajectory(key, network, task, rule, learner)
     terms = Differentiation().of(rule)
     steps = step_sizes(run.rates, run.fluctuations, rule, terms, relative_step)
     moves = jnp.diag(steps).reshape(-1, *rule.coefficients.shape)
@@ -163,8 +162,8 @@ def scaled_association(n_steps: int) -> Task:
     return delayed_association(dt=10.0, **{name: 10.0 * part for name, part in parts.items()})
 
 
-def measure(method: str, n_units: int, n_steps: int, degree: int, n_trials: int) -> Cost:
-    """Compile, run and time one method on `scaled_association`, here and now."""
+def reward_gradient(method: str, n_units: int, n_steps: int, degree: int, n_trials: int):
+    """One method on `scaled_association`: a compiled function and its arguments."""
     setting = association_setting(n_units=n_units)
     task = scaled_association(n_steps)
     rule = dense_rule(setting, learning_rate=3e-4, degree=degree)._replace(clip=setting.rule.clip)
@@ -175,13 +174,19 @@ def measure(method: str, n_units: int, n_steps: int, degree: int, n_trials: int)
     def gradient(key, network, rule):
         return METHODS[method](key, network, task, rule, setting.learner, n_trials)
 
-    compiled = gradient.lower(key, network, rule).compile()
+    arguments = (key, network, rule)
+    return gradient.lower(*arguments).compile(), arguments
+
+
+def measure(method: str, *size: int) -> Cost:
+    """Compile, run and time `reward_gradient` here and now; ``size`` is N, T, d and H."""
+    compiled, arguments = reward_gradient(method, *size)
     planned = compiled.memory_analysis().temp_size_in_bytes
     before = _resident(reset=True)
     times: list[float] = []
     while len(times) < _REPEATS and sum(times) < _ENOUGH:
         start = time.perf_counter()
-        result = jax.block_until_ready(compiled(key, network, rule))
+        result = jax.block_until_ready(compiled(*arguments))
         times.append(time.perf_counter() - start)
     peak = _resident()
     return Cost(min(times), float(planned), peak - before, np.asarray(result).tolist())

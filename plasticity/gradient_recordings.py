@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from plasticity.differences import Comparison, compare_with_differences
-from plasticity.gradient_cost import METHODS, Cost, measure, measure_alone
+from plasticity.gradient_cost import METHODS, Cost, measure, measure_alone, reward_gradient
 from plasticity.records import Arrays, Recording
 from plasticity.settings import Setting, association_setting, dense_rule
 from plasticity.statistics import trials_to_criterion
@@ -53,9 +53,6 @@ def gradient_validation(
     """
     marks = [0, n_trials // 2 - 1, n_trials - 1]
     middle = len(relative_steps) // 2
-    # The sample takes the first step.
-    steps = (relative_steps[middle], *(s for s in relative_steps if s != relative_steps[middle]))
-    order = np.argsort(-np.array(steps))
     n_parts = -(-n_networks // _TOGETHER)
 
     def setup():
@@ -86,9 +83,9 @@ def gradient_validation(
             options = {"differentiation": differentiation, "n_synapses": n_synapses}
             # A lifetime has at least a trial of each condition.
             first = compare_with_differences(*arguments, 2, FIRST_STEPS, **options)
-            whole = compare_with_differences(*arguments, n_trials, steps, **options)
+            whole = compare_with_differences(*arguments, n_trials, relative_steps, **options)
             first, whole = jax.tree.map(np.asarray, (first, whole))
-        kept = {"chosen": runs} | _kept(whole, marks, order)
+        kept = {"chosen": runs} | _kept(whole, marks, middle)
         return kept | {"first_curve": _curve(first.update_gaps, first.update_norms, [0])[:, 0]}
 
     def recompute(runs: np.ndarray, recorded: Arrays) -> Arrays:
@@ -120,16 +117,16 @@ def _curve(gaps: np.ndarray, norms: np.ndarray, marks: list[int]) -> np.ndarray:
     return np.swapaxes(gaps[:, marks] / norms[:, marks, None], 2, 3)
 
 
-def _kept(result: Comparison, marks: list[int], order: np.ndarray) -> Arrays:
+def _kept(result: Comparison, marks: list[int], middle: int) -> Arrays:
     return {
         "errors": result.errors,
         "update_norms": np.swapaxes(result.update_norms, 1, 2).astype(np.float32),
         "weight_norms": np.swapaxes(result.weight_norms, 1, 2).astype(np.float32),
-        "update_gaps": np.swapaxes(result.update_gaps[:, :, 0], 1, 2).astype(np.float32),
-        "weight_gaps": np.swapaxes(result.weight_gaps[:, :, 0], 1, 2).astype(np.float32),
-        "update_curve": _curve(result.update_gaps, result.update_norms, marks)[..., order],
-        "weight_curve": _curve(result.weight_gaps, result.weight_norms, marks)[..., order],
-        "crossed": np.swapaxes(result.crossed[:, marks][:, :, order], 2, 3),
+        "update_gaps": np.swapaxes(result.update_gaps[:, :, middle], 1, 2).astype(np.float32),
+        "weight_gaps": np.swapaxes(result.weight_gaps[:, :, middle], 1, 2).astype(np.float32),
+        "update_curve": _curve(result.update_gaps, result.update_norms, marks),
+        "weight_curve": _curve(result.weight_gaps, result.weight_norms, marks),
+        "crossed": np.swapaxes(result.crossed[:, marks], 2, 3),
         "sample": result.sample[:, marks],
     }
 
@@ -208,7 +205,8 @@ def gradient_cost(
     cases = list(dict.fromkeys(cases))
 
     def short(case) -> np.ndarray:
-        gradient = measure("closed form", *case[:3], 10).gradient
+        compiled, arguments = reward_gradient("closed form", *case[:3], 10)
+        gradient = np.asarray(compiled(*arguments))
         return np.pad(gradient, (0, _MOST_TERMS - len(gradient)), constant_values=np.nan)
 
     def compute(part: int) -> Arrays:

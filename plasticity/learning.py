@@ -205,3 +205,12 @@ def learn_trial(
     alive = state.alive & jnp.isfinite(error) & jnp.isfinite(W).all()
     new = (jnp.where(alive, W, state.W), run.filtered, baseline, state.trial + 1, alive, kept)
     return LearningState(*new), Outcome(run, trace, error, reward, delta, change)
+
+
+def first_trajectory(
+    key: PRNGKey, network: Network, task: Task, rule: Rule, learner: Learner
+) -> Trajectory:
+    """Activity in the first trial of a lifetime, on which no rule has acted yet."""
+    state = initial_learning_state(network, task, learner)
+    episode = draw_episode(key, state.trial, task, learner, network.W.shape[0])
+    return learn_trial(state, episode, network, rule, learner)[1].trajectory

@@ -11,7 +11,7 @@ import numpy as np
 
 from plasticity.eligibility import term_scale
 from plasticity.exploration import Exploration
-from plasticity.learning import Learner, draw_episode, initial_learning_state, learn_trial
+from plasticity.learning import Learner, first_trajectory
 from plasticity.lifetimes import learn
 from plasticity.network import Dynamics, Network, random_network
 from plasticity.sensitivity import learn_with_tangents
@@ -96,10 +96,8 @@ def dense_rule(
     of the trace have the r.m.s. that this one has in a first trial; no clip.
     """
     network = jax.tree.map(lambda a: a[0], setting.networks(0, [0]))
-    state = initial_learning_state(network, setting.task, setting.learner)
-    arguments = (setting.task, setting.learner, setting.n_units)
-    episode = draw_episode(jax.random.key(0), state.trial, *arguments)
-    run = learn_trial(state, episode, network, setting.rule, setting.learner)[1].trajectory
+    at = (setting.task, setting.rule, setting.learner)
+    run = first_trajectory(jax.random.key(0), network, *at)
     scale = np.asarray(term_scale(run.rates, run.fluctuations, degree))
     lead = (min(3, degree),) * 2
     theta = share * np.random.default_rng(0).normal(size=scale.shape) * scale[lead] / scale

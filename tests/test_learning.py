@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import oracles
 import pytest
+from cases import DENSE, LEARNER, N_UNITS, TASK
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -27,9 +28,6 @@ from plasticity.three_factor import (
     zero,
 )
 
-N_UNITS = 6
-TASK = delayed_association(dt=10.0, cue=30.0, delay=30.0, response=40.0)
-LEARNER = Learner(exploration=Exploration(rate=20.0, amplitude=1.0))
 MICONI_LIKE = Learner(
     dynamics=Dynamics(filter_gain=0.95, clamped=((1, 1.0),)),
     exploration=Exploration(rate=20.0, amplitude=1.0, onset=20.0),
@@ -40,7 +38,6 @@ MICONI_LIKE = Learner(
     trace_onset=20.0,
     plain_sum=True,
 )
-DENSE = np.random.default_rng(5).normal(size=(4, 4))
 
 
 def _network(key, n_units=N_UNITS):
