@@ -9,6 +9,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from plasticity.eligibility import active_powers, decay_weights
@@ -95,6 +97,11 @@ def map_lifetimes(body, key, network, rule, extras, shared, static, batch_size):
 
     The axes and keys are those of `learn`; ``extras`` has the axes of the result, ``static`` is
     hashable. One thread a core; each advances ``batch_size`` lifetimes together.
+
+    Where JAX has several devices, those of other processes included (``jax.distributed``), they
+    take the place of the threads: each gets an equal part of the lifetimes, and every process all
+    results, in the order of the lifetimes. A processor counts as one device unless
+    ``XLA_FLAGS=--xla_force_host_platform_device_count`` says more.
     """
     batched = (rule.coefficients.ndim == 3, network.W.ndim == 3)
     rules = rule if batched[0] else jax.tree.map(lambda a: a[None], rule)
@@ -108,7 +115,9 @@ def map_lifetimes(body, key, network, rule, extras, shared, static, batch_size):
     def flat(tree):
         return jax.tree.map(lambda a: a.reshape(total, *a.shape[len(shape) :]), tree)
 
-    workers = worker_count() if total > 1 and not is_traced(keys, *networks, *rules) else 1
+    alone = total == 1 or is_traced(*jax.tree.leaves((keys, networks, rules, extras, shared)))
+    devices = 1 if alone else jax.device_count()
+    workers = 1 if alone else devices if devices > 1 else worker_count()
     # Equal parts, the last one filled up with repeats, so that one program serves them all.
     chunks = -(-total // (workers * batch_size))
     size = -(-total // (workers * chunks))
@@ -120,7 +129,9 @@ def map_lifetimes(body, key, network, rule, extras, shared, static, batch_size):
         with jax.enable_x64(double):  # the precision of the caller's thread
             return _mapped(body, jnp.asarray(indices), *arguments, static, size)
 
-    if workers == 1:
+    if devices > 1:
+        results = [_over_devices(body, parts, arguments, static, size)]
+    elif workers == 1:
         results = [part(parts[0])]
     else:
         with ThreadPoolExecutor(workers) as pool:
@@ -135,6 +146,30 @@ def worker_count() -> int:
     if jax.default_backend() != "cpu":
         return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _over_devices(body, parts, arguments, static, size):
+    """`_mapped` with row d of ``parts`` on device d of all processes; NumPy arrays."""
+    keys, *others = arguments
+    # Arrays of one process cannot enter a computation of several; what each holds alike can.
+    inputs = (jax.random.key_data(keys), *others)
+    inputs = jax.tree.map(lambda a: np.asarray(a) if isinstance(a, jax.Array) else a, inputs)
+    mesh = Mesh(np.array(jax.devices()), ("lifetimes",))
+    shards = _shards(body, parts, *inputs, static, size, jax.random.key_impl(keys), mesh)
+    return multihost_utils.process_allgather(shards, tiled=True)
+
+
+@partial(jax.jit, static_argnums=(0, 7, 8, 9, 10))
+def _shards(body, parts, keys, networks, rules, extras, shared, static, size, impl, mesh):
+    def shard(indices, keys, *arguments):
+        keys = jax.random.wrap_key_data(keys, impl=impl)
+        return _mapped(body, indices[0], keys, *arguments, static, size)
+
+    everywhere, split = PartitionSpec(), PartitionSpec("lifetimes")
+    specs = (split, everywhere, everywhere, everywhere, everywhere, everywhere)
+    # Scans start from constants, which the check would take for the same on all devices.
+    over = jax.shard_map(shard, mesh=mesh, in_specs=specs, out_specs=split, check_vma=False)
+    return over(parts, keys, networks, rules, extras, shared)
 
 
 @partial(jax.jit, static_argnums=(0, 7, 8))
