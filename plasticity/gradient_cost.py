@@ -44,6 +44,7 @@ from plasticity.sensitivity import learn_with_tangents
 from plasticity.settings import association_setting, dense_rule
 from plasticity.tangent import Differentiation
 from plasticity.tasks import Task, delayed_association
+from plasticity.types import Coefficients, Flag, Scalar
 
 _REPEATS, _ENOUGH = 5, 1.0  # times to repeat, unless this many seconds have passed
 _STEP = 1e-3  # relative, of the differences: between truncation and rounding in float32
@@ -97,22 +98,30 @@ def jvp_of_steps(key, network, task, rule, learner, n_trials: int) -> Float[Arra
     return jax.vmap(lambda direction: jax.jvp(reward, (theta,), (direction,))[1])(directions)
 
 
+def mean_reward(
+    coefficients: Coefficients, key, network, task, rule, learner, n_trials: int
+) -> tuple[Scalar, Flag]:
+    """(1/H) Σ R^(h) of one lifetime of ``rule`` with these coefficients, and whether it lived.
+
+    Differentiated backwards, it keeps what one trial hands to the next and recomputes the trial.
+    """
+    at = rule._replace(coefficients=coefficients)
+
+    @jax.checkpoint
+    def trial(state: LearningState, _):
+        episode = draw_episode(key, state.trial, task, learner, network.W.shape[0])
+        state, outcome = learn_trial(state, episode, network, at, learner)
+        return state, outcome.reward
+
+    state = initial_learning_state(network, task, learner)
+    state, rewards = jax.lax.scan(trial, state, length=n_trials)
+    return rewards.mean(), state.alive
+
+
 def reverse_mode(key, network, task, rule, learner, n_trials: int) -> Float[Array, "P"]:
-    """By `jax.grad`, keeping what one trial hands to the next and recomputing the trial."""
-
-    def reward(theta):
-        at = rule._replace(coefficients=theta)
-
-        @jax.checkpoint
-        def trial(state: LearningState, _):
-            episode = draw_episode(key, state.trial, task, learner, network.W.shape[0])
-            state, outcome = learn_trial(state, episode, network, at, learner)
-            return state, outcome.reward
-
-        state = initial_learning_state(network, task, learner)
-        return jax.lax.scan(trial, state, length=n_trials)[1].mean()
-
-    return jax.grad(reward)(rule.coefficients).ravel()
+    """By `jax.grad` of `mean_reward`."""
+    at = (key, network, task, rule, learner, n_trials)
+    return jax.grad(mean_reward, has_aux=True)(rule.coefficients, *at)[0].ravel()
 
 
 def differences(

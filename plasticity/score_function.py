@@ -1,0 +1,275 @@
+"""Score-function (REINFORCE) estimators of the meta-gradient: reward times ∂ log p of a sample.
+
+    g = Σ_h s^(h) · (reward from trial h + 1 on),   s^(h) = ∂ log p(sample at the end of h)/∂θ
+
+They need no derivative of the reward, which may be binary. What each holds fixed is in its
+docstring; `plasticity.meta_gradient` has the others.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from plasticity.eligibility import eligibility_trace
+from plasticity.learning import (
+    Learner,
+    draw_episode,
+    initial_learning_state,
+    learn_trial,
+    step_weights,
+    weight_change,
+)
+from plasticity.meta_gradient import (
+    MetaGradient,
+    checked_scale,
+    each_lifetime,
+    only_finite,
+    own_stream,
+    standard_normal,
+)
+from plasticity.network import Network
+from plasticity.tangent import Differentiation, initial_tangents, tangent_trial
+from plasticity.tasks import Task
+from plasticity.three_factor import Rule
+from plasticity.types import require
+
+
+class Scores(NamedTuple):
+    """What a score-function estimator keeps of B lifetimes of H trials.
+
+    Attributes:
+        scores: ∂ log p/∂θ of what was sampled at the end of each trial, (B, H, d+1, d+1).
+        rewards: (B, H).
+        conditions: (B, H).
+        finite: whether all of a lifetime is finite, (B,).
+    """
+
+    scores: Float[Array, "B H d1 d1"]
+    rewards: Float[Array, "B H"]
+    conditions: Int[Array, "B H"]
+    finite: Bool[Array, "B"]
+
+
+@partial(jax.jit, static_argnames=("discount", "baseline", "credit"))
+def score_gradients(
+    scores: Float[Array, "B H d1 d1"],
+    rewards: Float[Array, "B H"],
+    conditions: Int[Array, "B H"],
+    finite: Bool[Array, "B"],
+    *,
+    discount: float = 1.0,
+    baseline: str = "leave-one-out",
+    credit: str = "to-go",
+) -> Float[Array, "B d1 d1"]:
+    """Σ_h s^(h) G^(h) of each lifetime, G^(h) = (1/H) Σ_{h'>h} γ^{h'−h−1} (R^(h') − b^(h')).
+
+    What s^(h) scores is sampled after R^(h), so no reward up to h depends on it: leaving those out
+    (and subtracting any b that does not depend on the lifetime's own samples) keeps the mean and
+    lowers the variance. γ < 1 lowers it further and biases. (Williams 1992.)
+
+    Args:
+        scores, rewards, conditions, finite: as in `Scores`.
+        discount: γ.
+        baseline: "leave-one-out": b^(h) is the mean R^(h) of the other finite lifetimes that show
+            the same condition in trial h, of all others if none does; or "none".
+        credit: "to-go" as above; "all": rewards up to h count too, undiscounted; "immediate": h' =
+            h + 1 alone, which is wrong and serves as a control.
+
+    Raises:
+        ValueError: γ outside [0, 1], an unknown baseline or credit.
+    """
+    _check_credit(discount, baseline, credit)
+    rewards = jnp.where(finite[:, None], rewards, 0.0)
+    scores = jnp.where(finite[:, None, None, None], scores, 0.0)
+    if baseline == "leave-one-out":
+        others = finite[None] & ~jnp.eye(len(finite), dtype=bool)
+
+        def mean_of_others(trial):
+            reward, condition = trial
+            alike = others & (condition[:, None] == condition[None])
+            use = jnp.where(alike.any(axis=1, keepdims=True), alike, others).astype(reward.dtype)
+            return use @ reward / jnp.maximum(use.sum(axis=1), 1.0)
+
+        # One trial at a time, so that nothing is B × B × H.
+        rewards = rewards - jax.lax.map(mean_of_others, (rewards.T, conditions.T)).T
+    trials = np.arange(rewards.shape[1])
+    delay = trials[None] - trials[:, None] - 1
+    kernel = np.where(delay >= 0, discount ** np.maximum(delay, 0.0), float(credit == "all"))
+    if credit == "immediate":
+        kernel = delay == 0
+    returns = rewards @ jnp.asarray(kernel.T, rewards.dtype) / len(trials)
+    gradients = jnp.einsum("bhkl,bh->bkl", scores, returns)
+    return jnp.where(finite[:, None, None], gradients, 0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _ScoreFunction:
+    discount: float = 1.0
+    baseline: str = "leave-one-out"
+    credit: str = "to-go"
+
+    def __post_init__(self) -> None:
+        _check_credit(self.discount, self.baseline, self.credit)
+
+    def __call__(
+        self,
+        key: Key[Array, "B"],
+        network: Network,
+        task: Task,
+        rule: Rule,
+        learner: Learner,
+        n_trials: int,
+    ) -> MetaGradient:
+        """∂J/∂θ by every lifetime; key and network have the axis B, the rule has none."""
+        sample = sample_scores(self, key, network, task, rule, learner, n_trials)
+        options = {"discount": self.discount, "baseline": self.baseline, "credit": self.credit}
+        gradients = score_gradients(*sample, **options)
+        return only_finite(gradients, sample.rewards.mean(axis=1), sample.finite)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightScore(_ScoreFunction):
+    """REINFORCE with the update as a Gaussian policy: W^(h+1) = W^(h) + μ^(h) + σ ξ^(h).
+
+    s^(h)_p = (1/σ) Σ_ij ξ_ij ∂μ_ij/∂θ_p,   ξ ~ N(0, 1), from the learner's first update on.
+
+    Held fixed: the weights as sampled, the activity and the rewards. Conditioned on the sampled
+    W^(h), θ enters the law of W^(h+1) through its own update alone, so U is reset every trial:
+    unbiased for the return of a learner whose weights diffuse with σ, which is also what the
+    returns are of; it differs from J by a gap that shrinks with σ, while the variance grows as
+    N²/σ² (Williams 1992). With ``carry`` the derivative of μ is total, U carried from trial to
+    trial with rewards held fixed, as the paper describes it: it counts an earlier update once in
+    its own score and again in the later ones, an estimate of no return's gradient.
+
+    Attributes:
+        sigma: σ, the standard deviation of the noise of a weight in a trial.
+        carry: whether U is carried across trials.
+        discount, baseline, credit: as in `score_gradients`.
+
+    Raises:
+        ValueError: σ ≤ 0 and as in `score_gradients`; when called, a learner that freezes traces.
+    """
+
+    sigma: float
+    carry: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(0 < self.sigma < np.inf, "sigma > 0", self.sigma, "use Pathwise for no noise")
+
+    def trial(self, state, tangents, episode, key, network, rule, learner, scale):
+        """One trial: state, tangents, reward and score."""
+        due = state.trial >= learner.first_update
+        noise = jnp.where(due, standard_normal(key, state.W), 0.0)
+        at = (episode, network, rule, learner)
+        if self.carry:
+            at = (state, tangents, *at, Differentiation())
+            new, outcome, tangents, of_outcome = tangent_trial(*at)
+            score = jnp.einsum("jip,ij->p", of_outcome.change, noise)
+        else:
+            new, outcome = learn_trial(state, *at)
+            score = _direct_score(noise, state, outcome, episode, rule, learner)
+        W = jnp.where(new.alive, new.W + self.sigma * noise, new.W)
+        return new._replace(W=W), tangents, outcome.reward, score / self.sigma
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParameterScore(_ScoreFunction):
+    """REINFORCE with coefficients that are drawn afresh in every trial.
+
+    θ^(h) = θ + spread · ε^(h) / scale,   s^(h) = scale · ε^(h) / spread,   ε ~ N(0, 1)
+
+    Held fixed: coefficients as sampled and the rewards. Unbiased for the return of a learner whose
+    rule jitters so, which is also what the returns are of; P dimensions of noise in place of N².
+    (PGPE of Sehnke et al. 2010 with a draw a trial in place of one a lifetime; the paper has none.)
+
+    Attributes:
+        spread: standard deviation of a coefficient in units of 1/scale.
+        scale: (d+1, d+1), as nested tuples; None takes `relative_scale` of the first lifetime.
+        discount, baseline, credit: as in `score_gradients`.
+
+    Raises:
+        ValueError: spread ≤ 0 and as in `score_gradients`; when called, a scale of another shape
+            than the rule's coefficients, or not positive.
+    """
+
+    spread: float
+    scale: tuple[tuple[float, ...], ...] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(0 < self.spread < np.inf, "spread > 0", self.spread, "use Pathwise for no noise")
+
+    def trial(self, state, tangents, episode, key, network, rule, learner, scale):
+        """One trial: state, no tangents, reward and score."""
+        noise = standard_normal(key, rule.coefficients)
+        moved = rule._replace(coefficients=rule.coefficients + self.spread * noise / scale)
+        new, outcome = learn_trial(state, episode, network, moved, learner)
+        due = state.trial >= learner.first_update
+        return new, tangents, outcome.reward, jnp.where(due, scale * noise / self.spread, 0.0)
+
+
+def sample_scores(
+    estimator: _ScoreFunction,
+    key: Key[Array, "B"],
+    network: Network,
+    task: Task,
+    rule: Rule,
+    learner: Learner,
+    n_trials: int,
+) -> Scores:
+    """The lifetimes that the estimator would average: the first H of them serve any horizon ≤ H."""
+    if isinstance(estimator, WeightScore):
+        frozen = learner.frozen_trace
+        require(not frozen, "a learner whose traces follow activity", "frozen", "thaw it")
+    scale = None
+    if isinstance(estimator, ParameterScore):
+        scale = checked_scale(estimator.scale, key, network, task, rule, learner)
+    arguments = (key, network, task, rule, learner, n_trials)
+    return Scores(*each_lifetime(_course, *arguments, scale, static=(estimator,)))
+
+
+def _course(key, network, rule, _, task, scale, learner, n_trials, estimator):
+    stream = own_stream(key)
+
+    def step(carry, _):
+        state, tangents = carry
+        episode = draw_episode(key, state.trial, task, learner, network.W.shape[0])
+        draw = jax.random.fold_in(stream, state.trial)
+        at = (state, tangents, episode, draw, network, rule, learner, scale)
+        state, tangents, reward, score = estimator.trial(*at)
+        row = (score.reshape(rule.coefficients.shape), reward, episode.trial.condition)
+        return (state, tangents), row
+
+    state = initial_learning_state(network, task, learner)
+    carried = isinstance(estimator, WeightScore) and estimator.carry
+    tangents = initial_tangents(state, rule, Differentiation()) if carried else None
+    (state, _), rows = jax.lax.scan(step, (state, tangents), length=n_trials)
+    finite = state.alive & jnp.isfinite(rows[0]).all() & jnp.isfinite(rows[1]).all()
+    return *rows, finite
+
+
+def _direct_score(noise, state, outcome, episode, rule, learner):
+    """Σ_ij ξ_ij ∂μ_ij/∂θ at fixed activity: one product with a vector, no N × N × P."""
+    run = outcome.trajectory
+    fluctuations = jnp.where(rule.true_kick, -episode.kicks, run.fluctuations)
+    weights = step_weights(episode.kicks.shape[0], rule, learner)
+
+    def change(coefficients):
+        trace = eligibility_trace(run.rates, fluctuations, coefficients, weights)
+        return weight_change(trace, outcome.prediction_error, state.trial, rule, learner)
+
+    return jax.vjp(change, rule.coefficients)[1](noise)[0]
+
+
+def _check_credit(discount: float, baseline: str, credit: str) -> None:
+    require(0 <= discount <= 1, "0 ≤ discount ≤ 1", discount, "use a fraction")
+    known = baseline in ("leave-one-out", "none")
+    require(known, "baseline leave-one-out or none", baseline, "pick one")
+    known = credit in ("to-go", "all", "immediate")
+    require(known, "credit to-go, all or immediate", credit, "pick one")
