@@ -1,0 +1,64 @@
+"""How a rule does on networks it has not met: a lifetime that blows up is a failure, and stays."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from plasticity.learning import Learner
+from plasticity.settings import Setting
+from plasticity.statistics import TrialsToCriterion, trials_to_criterion
+from plasticity.three_factor import Rule
+
+
+class Evaluation(NamedTuple):
+    """Lifetimes of one rule on B networks.
+
+    Attributes:
+        rewards: mean reward of each lifetime, (B,). From a blow-up on each trial earns
+            `failure_reward`, or the worst reward of that lifetime so far if it is less.
+        trials: to criterion; censored at the horizon for those that blew up, be it afterwards.
+        lost: which blew up, (B,).
+    """
+
+    rewards: Float[np.ndarray, "B"]
+    trials: TrialsToCriterion
+    lost: Bool[np.ndarray, "B"]
+
+
+def failure_reward(learner: Learner) -> float:
+    """Reward of a trial without finite activity (ours).
+
+    A graded one is −2: what an output of ±1 with the wrong sign earns, and less than the −1 of a
+    silent one, so that a rule does not gain by blowing up. A binary one is 0.
+    """
+    return -2.0 if learner.reward == "graded" else 0.0
+
+
+def evaluate(
+    setting: Setting,
+    rule: Rule,
+    *,
+    seed: int,
+    n_networks: int,
+    n_trials: int,
+    window: int = 20,
+    needed: int = 19,
+) -> Evaluation:
+    """Lifetimes of ``rule`` on the first networks of ``seed``, none of them dropped.
+
+    Raises:
+        ValueError: as `plasticity.lifetimes.learn` and `trials_to_criterion`.
+
+    Warns:
+        RuntimeWarning: some lifetimes blew up.
+    """
+    lifetimes = setting.learn(seed, np.arange(n_networks), n_trials, rule)
+    gone = np.isnan(np.asarray(lifetimes.errors))
+    rewards = np.asarray(lifetimes.rewards, float)
+    failure = failure_reward(setting.learner)
+    worst = np.min(rewards, axis=1, where=~gone, initial=failure, keepdims=True)
+    found = trials_to_criterion(lifetimes.correct, window=window, needed=needed)
+    lost = gone.any(axis=1)
+    trials = TrialsToCriterion(np.where(lost, n_trials, found.trials), found.reached & ~lost)
+    return Evaluation(np.where(gone, worst, rewards).mean(axis=1), trials, lost)

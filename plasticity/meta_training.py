@@ -1,0 +1,305 @@
+"""The outer loop: ascent of the coefficients on the mean reward of lifetimes of fresh networks.
+
+    ψ_kℓ = s_kℓ θ_kℓ,   ψ ← ψ + bounded(Adam(mean over lifetimes of cut(∂J/∂ψ)))         (ours)
+
+J is the expected mean reward over the trials of a lifetime; s is the size of a term relative to
+that of θ_33 (`coordinate_scale`), so that a unit of ψ adds to the trace what θ_33 = 1 does and one
+step size suits all coefficients. The paper names REINFORCE, no optimiser and no sizes.
+"""
+
+import os
+import warnings
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int
+from tqdm import tqdm
+
+from plasticity.checkpoints import describe, from_first_process, resume, save_checkpoint
+from plasticity.held_out import evaluate, failure_reward
+from plasticity.meta_gradient import Estimator, MetaGradient, relative_scale
+from plasticity.records import Arrays
+from plasticity.settings import Setting
+from plasticity.statistics import restricted_mean
+from plasticity.three_factor import Rule, make_rule
+from plasticity.types import require
+
+# The last run numbers that there are; training starts from 0.
+_SCALE_RUNS = np.arange(2**32 - 8, 2**32, dtype=np.uint32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetaTraining:
+    """How the outer loop is run; all defaults are ours.
+
+    Attributes:
+        n_iterations: I, steps of ascent.
+        n_networks: B, fresh networks a step.
+        n_trials: H, the lifetime that is differentiated.
+        step_size: of Adam, in units of ψ.
+        final_step_size: share of it at the end of the cosine decay.
+        max_norm: a lifetime's gradient in ψ is cut to this norm; None makes all of norm 1, since
+            they spread over three decades and a few would speak for all.
+        max_update: bound of ‖change of ψ‖ in a step.
+        averaging: a: the iterate j steps back has weight ∝ a^j in the average; 0 takes the last.
+        validate_every: iterations between evaluations of the average; start and end are evaluated.
+        n_validation, validation_trials: networks and horizon of an evaluation.
+        window, needed: the criterion, as in `plasticity.statistics.trials_to_criterion`.
+        select: the best evaluated average by restricted mean "trials", or by mean "reward".
+        training_seed, validation_seed, test_seed: networks and draws; the last is only kept apart.
+
+    Raises:
+        ValueError: a number outside its range, or seeds that are not pairwise distinct.
+    """
+
+    n_iterations: int
+    n_networks: int
+    n_trials: int
+    step_size: float = 0.05
+    final_step_size: float = 0.1
+    max_norm: float | None = None
+    max_update: float = 0.25
+    averaging: float = 0.8
+    validate_every: int = 5
+    n_validation: int = 32
+    validation_trials: int = 400
+    window: int = 20
+    needed: int = 19
+    select: str = "trials"
+    training_seed: int = 101
+    validation_seed: int = 102
+    test_seed: int = 103
+
+    def __post_init__(self) -> None:
+        counts = ("n_iterations", "n_networks", "n_trials", "validate_every", "n_validation")
+        for name in counts:
+            require(getattr(self, name) >= 1, f"{name} ≥ 1", getattr(self, name), "raise it")
+        runs = self.n_iterations * self.n_networks
+        require(runs < 2**32 - 8, "n_iterations · n_networks < 2³² − 8", runs, "train for less")
+        for name in ("step_size", "max_update"):
+            value = getattr(self, name)
+            require(0 < value < np.inf, f"0 < {name} < ∞", value, "give a positive number")
+        norm = self.max_norm is None or self.max_norm > 0
+        require(norm, "max_norm > 0", self.max_norm, "use None to make all norms 1, inf for none")
+        share = 0 <= self.final_step_size <= 1
+        require(share, "0 ≤ final_step_size ≤ 1", self.final_step_size, "it is a share")
+        require(0 <= self.averaging < 1, "0 ≤ averaging < 1", self.averaging, "use 0 for none")
+        ordered = 1 <= self.needed <= self.window <= self.validation_trials
+        value = f"{self.needed}, {self.window}, {self.validation_trials}"
+        rule = "1 ≤ needed ≤ window ≤ validation_trials"
+        require(ordered, rule, value, "validate for more trials, or shorten the window")
+        require(self.select in ("trials", "reward"), "select trials or reward", self.select, "pick")
+        seeds = (self.training_seed, self.validation_seed, self.test_seed)
+        require(all(0 <= s < 2**32 for s in seeds), "0 ≤ seeds < 2³²", seeds, "use such seeds")
+        fix = "a network that chose a rule may not judge it"
+        rule = "training, validation and test seeds pairwise distinct"
+        require(len(set(seeds)) == 3, rule, seeds, fix)
+
+
+class MetaTrainingResult(NamedTuple):
+    """The course of meta-training and the rule it chose.
+
+    Attributes:
+        rule: with the averaged coefficients that did best on the validation networks.
+        selected: the iteration of these.
+        scale: s, (d+1, d+1).
+        coefficients: θ before each iteration and after the last, (I+1, d+1, d+1).
+        averaged: their averages, (I+1, d+1, d+1).
+        objectives: mean reward of the training lifetimes, (I,); a return that is not finite counts
+            as −2 (0 if the reward is binary).
+        gradient_norms: median and largest of ‖∂J/∂ψ‖ over lifetimes, before they are cut, (I, 2).
+        lost: lifetimes left out of the gradient, (I,).
+        evaluated: iterations whose average was evaluated, (E,).
+        held_out_rewards, held_out_trials: mean reward, and restricted mean trials, (E,).
+        held_out_lost: validation lifetimes that blew up, (E,).
+    """
+
+    rule: Rule
+    selected: int
+    scale: Float[np.ndarray, "d1 d1"]
+    coefficients: Float[np.ndarray, "I1 d1 d1"]
+    averaged: Float[np.ndarray, "I1 d1 d1"]
+    objectives: Float[np.ndarray, "I"]
+    gradient_norms: Float[np.ndarray, "I 2"]
+    lost: Int[np.ndarray, "I"]
+    evaluated: Int[np.ndarray, "E"]
+    held_out_rewards: Float[np.ndarray, "E"]
+    held_out_trials: Float[np.ndarray, "E"]
+    held_out_lost: Int[np.ndarray, "E"]
+
+
+def coordinate_scale(setting: Setting, rule: Rule, seed: int) -> Float[np.ndarray, "d1 d1"]:
+    """s: `plasticity.meta_gradient.relative_scale`, r.m.s. over 8 networks used for nothing else.
+
+    Raises:
+        ValueError: a term that vanishes or is not finite, so that its coefficient has no scale.
+    """
+    keys, networks, *at = setting.arguments(seed, _SCALE_RUNS, rule)
+    scales = jax.vmap(lambda *which: relative_scale(*which, *at))(keys, networks)
+    scale = np.sqrt(np.mean(np.asarray(scales, float) ** 2, axis=0))
+    usable = bool((np.isfinite(scale) & (scale > 0)).all())
+    fix = "let the units be kicked, or lower the degree"
+    require(usable, "no term r^k Δ^ℓ vanishes in first trials", scale.tolist(), fix)
+    return scale
+
+
+def meta_train(
+    setting: Setting,
+    estimator: Estimator,
+    start: Rule | Float[Array | np.ndarray, "d1 d1"],
+    config: MetaTraining,
+    *,
+    checkpoint: str | os.PathLike | None = None,
+    progress: bool | None = None,
+) -> MetaTrainingResult:
+    """Ascend from ``start`` by the estimator's gradients on networks of the training seed.
+
+    Iteration i meets the runs iB … (i+1)B − 1, so that none serves twice, and depends on nothing
+    that is not in the checkpoint: a run that is killed goes on to the same bits on the same
+    machine. Several processes call this alike, share the lifetimes and return the same; the first
+    one writes.
+
+    Args:
+        estimator: of ∂J/∂θ for each lifetime, from `plasticity.meta_gradient`.
+        start: a rule, or θ with all else as in the setting's rule.
+        checkpoint: file replaced after each iteration; if it exists the run goes on from there.
+        progress: a bar on stderr with the current objectives; by default only on a terminal.
+
+    Raises:
+        ValueError: a batch of rules as start; a checkpoint of another run (names what differs).
+        FloatingPointError: more than half of an iteration's lifetimes are not finite; the
+            checkpoint is that of the iteration before.
+
+    Warns:
+        RuntimeWarning: lifetimes that are not finite were left out; names iteration and count.
+    """
+    rule = start
+    if not isinstance(rule, Rule):
+        rule = setting.rule._replace(coefficients=make_rule(start).coefficients)
+    single = rule.coefficients.ndim == 2 and rule.learning_rate.ndim == 0
+    require(single, "one rule to start from", rule.coefficients.shape, "train each on its own")
+    scale = coordinate_scale(setting, rule, config.training_seed)
+    failure = failure_reward(setting.learner)
+    numbers = {f"config.{name}": value for name, value in asdict(config).items()}
+    identity = describe(setting=setting, start=rule, estimator=estimator, **numbers)
+
+    def at(theta) -> Rule:
+        return rule._replace(coefficients=jnp.asarray(theta, rule.coefficients.dtype))
+
+    def finish(state: Arrays, i: int) -> None:
+        """End iteration i (0 is the start): evaluate the average if its turn has come, and save."""
+        for row in np.flatnonzero(state["evaluated"] == i):
+            _validate(state, row, setting, at(state["averaged"][i]), config)
+        state["iteration"][...] = i
+        save_checkpoint(checkpoint, state, identity)
+
+    state = resume(checkpoint, _blank(np.asarray(rule.coefficients, float), config), identity)
+    if state["iteration"] < 0:
+        finish(state, 0)
+    done, total = int(state["iteration"]), config.n_iterations
+    hidden = None if progress is None else not progress  # None: unless on a terminal
+    with tqdm(total=total, initial=done, disable=jax.process_index() > 0 or hidden) as bar:
+        for i in range(done, total):
+            runs = np.arange(i * config.n_networks, (i + 1) * config.n_networks, dtype=np.uint32)
+            arguments = setting.arguments(config.training_seed, runs, at(state["coefficients"][i]))
+            estimate = estimator(*arguments, config.n_trials)
+            gradient = _combine(state, i, estimate, scale, failure, config.max_norm)
+            state = from_first_process(_ascend(state, i, gradient, scale, config))
+            finish(state, i + 1)
+            held_out = np.nanmax(state["held_out_rewards"])
+            bar.set_postfix(reward=state["objectives"][i], best_held_out=held_out)
+            bar.update()
+    # The first of equals; equal trials leave it to the reward.
+    trials = state["held_out_trials"] * (config.select == "trials")
+    selected = int(state["evaluated"][np.lexsort((-state["held_out_rewards"], trials))[0]])
+    history = {name: state[name] for name in MetaTrainingResult._fields if name in state}
+    return MetaTrainingResult(at(state["averaged"][selected]), selected, scale, **history)
+
+
+@contextmanager
+def _double():
+    """Float64 whatever lifetimes are computed in; optax mixes types."""
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+def _optimiser(config: MetaTraining) -> optax.GradientTransformation:
+    sizes = (config.step_size, config.n_iterations, config.final_step_size)
+    steps = optax.scale_by_schedule(optax.cosine_decay_schedule(*sizes))
+    return optax.chain(optax.scale_by_adam(), steps, optax.clip_by_global_norm(config.max_update))
+
+
+def _blank(theta: np.ndarray, config: MetaTraining) -> Arrays:
+    """All that the loop knows, before its start is evaluated."""
+    n = config.n_iterations
+    evaluated = np.unique([*range(0, n, config.validate_every), n])
+    course = np.full((n + 1, *theta.shape), np.nan)
+    course[0] = theta
+    with _double():
+        leaves = jax.tree.leaves(_optimiser(config).init(jnp.asarray(theta)))
+    return {f"optimiser_{j}": np.asarray(leaf) for j, leaf in enumerate(leaves)} | {
+        "iteration": np.array(-1),
+        "coefficients": course,
+        "averaged": course.copy(),
+        "objectives": np.full(n, np.nan),
+        "gradient_norms": np.full((n, 2), np.nan),
+        "lost": np.zeros(n, int),
+        "evaluated": evaluated,
+        "held_out_rewards": np.full(evaluated.size, np.nan),
+        "held_out_trials": np.full(evaluated.size, np.nan),
+        "held_out_lost": np.zeros(evaluated.size, int),
+    }
+
+
+def _validate(state: Arrays, row: int, setting: Setting, rule: Rule, config: MetaTraining) -> None:
+    sizes = {"n_networks": config.n_validation, "n_trials": config.validation_trials}
+    criterion = {"window": config.window, "needed": config.needed}
+    found = evaluate(setting, rule, seed=config.validation_seed, **sizes, **criterion)
+    state["held_out_rewards"][row] = found.rewards.mean()
+    state["held_out_trials"][row] = restricted_mean(found.trials)
+    state["held_out_lost"][row] = found.lost.sum()
+
+
+def _combine(state: Arrays, i: int, estimate: MetaGradient, scale, failure, max_norm):
+    """∂J/∂ψ: mean of the cut gradients of finite lifetimes, in their order and in float64."""
+    gradients = np.asarray(estimate.gradients, float) / scale
+    with np.errstate(over="ignore", invalid="ignore"):
+        norms = np.sqrt(np.sum(gradients**2, axis=(1, 2)))
+    good = np.asarray(estimate.finite) & np.isfinite(norms)
+    returns = np.asarray(estimate.returns, float)
+    state["objectives"][i] = np.where(np.isfinite(returns), returns, failure).mean()
+    state["lost"][i] = lost = int((~good).sum())
+    if lost:
+        where = f"{lost} of {good.size} lifetimes not finite in iteration {i + 1}"
+        advice = "lower the step size or the learning rate, clip the updates, or shorten lifetimes"
+        if 2 * lost > good.size:
+            raise FloatingPointError(f"{where}, more than half: {advice}")
+        warnings.warn(f"{where}, left out of the gradient", RuntimeWarning, stacklevel=3)
+    gradients, norms = gradients[good], norms[good]
+    state["gradient_norms"][i] = np.median(norms), norms.max()
+    divisors = norms if max_norm is None else np.maximum(norms / max_norm, 1.0)
+    total = np.zeros(scale.shape)
+    for gradient, divisor in zip(gradients, divisors, strict=True):
+        total += gradient / (divisor or 1.0)
+    return total / len(gradients)
+
+
+def _ascend(state: Arrays, i: int, gradient, scale, config: MetaTraining) -> Arrays:
+    """A bounded step of Adam in ψ, and the average moved along."""
+    optimiser = _optimiser(config)
+    with _double():
+        gradient = jnp.asarray(gradient)
+        memory = jax.tree.structure(optimiser.init(gradient))
+        leaves = [jnp.asarray(state[f"optimiser_{j}"]) for j in range(memory.num_leaves)]
+        update, memory = optimiser.update(gradient, jax.tree.unflatten(memory, leaves))
+        leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(memory)]
+    theta, mean = state["coefficients"], state["averaged"]
+    theta[i + 1] = theta[i] + np.asarray(update) / scale
+    share = (1 - config.averaging) / (1 - config.averaging ** (i + 2))
+    mean[i + 1] = mean[i] + share * (theta[i + 1] - mean[i])
+    return state | {f"optimiser_{j}": leaf for j, leaf in enumerate(leaves)}
