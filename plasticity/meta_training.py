@@ -9,17 +9,16 @@ step size suits all coefficients. The paper names REINFORCE, no optimiser and no
 
 import os
 import warnings
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jaxtyping import Array, Float, Int
 from tqdm import tqdm
 
+from plasticity.ascent import Ascent, mean_of_cut, norms_of
 from plasticity.checkpoints import describe, from_first_process, resume, save_checkpoint
 from plasticity.held_out import evaluate, failure_reward
 from plasticity.meta_gradient import Estimator, MetaGradient, relative_scale
@@ -183,7 +182,6 @@ def meta_train(
         rule = setting.rule._replace(coefficients=make_rule(start).coefficients)
     single = rule.coefficients.ndim == 2 and rule.learning_rate.ndim == 0
     require(single, "one rule to start from", rule.coefficients.shape, "train each on its own")
-    scale = coordinate_scale(setting, rule, config.training_seed)
     failure = failure_reward(setting.learner)
     numbers = {f"config.{name}": value for name, value in asdict(config).items()}
     identity = describe(setting=setting, start=rule, estimator=estimator, **numbers)
@@ -198,7 +196,12 @@ def meta_train(
         state["iteration"][...] = i
         save_checkpoint(checkpoint, state, identity)
 
-    state = resume(checkpoint, _blank(np.asarray(rule.coefficients, float), config), identity)
+    ascent = Ascent(
+        config.step_size, config.final_step_size, config.n_iterations, config.max_update
+    )
+    scale = coordinate_scale(setting, rule, config.training_seed)
+    blank = _blank(np.asarray(rule.coefficients, float), scale, config, ascent)
+    state = resume(checkpoint, blank, identity)
     if state["iteration"] < 0:
         finish(state, 0)
     done, total = int(state["iteration"]), config.n_iterations
@@ -208,8 +211,9 @@ def meta_train(
             runs = np.arange(i * config.n_networks, (i + 1) * config.n_networks, dtype=np.uint32)
             arguments = setting.arguments(config.training_seed, runs, at(state["coefficients"][i]))
             estimate = estimator(*arguments, config.n_trials)
-            gradient = _combine(state, i, estimate, scale, failure, config.max_norm)
-            state = from_first_process(_ascend(state, i, gradient, scale, config))
+            gradients = _note(state, i, estimate, failure)
+            gradient = mean_of_cut(gradients, config.max_norm)
+            state = from_first_process(_ascend(state, i, gradient, ascent, config.averaging))
             finish(state, i + 1)
             held_out = np.nanmax(state["held_out_rewards"])
             bar.set_postfix(reward=state["objectives"][i], best_held_out=held_out)
@@ -218,32 +222,18 @@ def meta_train(
     trials = state["held_out_trials"] * (config.select == "trials")
     selected = int(state["evaluated"][np.lexsort((-state["held_out_rewards"], trials))[0]])
     history = {name: state[name] for name in MetaTrainingResult._fields if name in state}
-    return MetaTrainingResult(at(state["averaged"][selected]), selected, scale, **history)
+    return MetaTrainingResult(at(state["averaged"][selected]), selected, **history)
 
 
-@contextmanager
-def _double():
-    """Float64 whatever lifetimes are computed in; optax mixes types."""
-    with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
-        yield
-
-
-def _optimiser(config: MetaTraining) -> optax.GradientTransformation:
-    sizes = (config.step_size, config.n_iterations, config.final_step_size)
-    steps = optax.scale_by_schedule(optax.cosine_decay_schedule(*sizes))
-    return optax.chain(optax.scale_by_adam(), steps, optax.clip_by_global_norm(config.max_update))
-
-
-def _blank(theta: np.ndarray, config: MetaTraining) -> Arrays:
+def _blank(theta: np.ndarray, scale, config: MetaTraining, ascent: Ascent) -> Arrays:
     """All that the loop knows, before its start is evaluated."""
     n = config.n_iterations
     evaluated = np.unique([*range(0, n, config.validate_every), n])
     course = np.full((n + 1, *theta.shape), np.nan)
     course[0] = theta
-    with _double():
-        leaves = jax.tree.leaves(_optimiser(config).init(jnp.asarray(theta)))
-    return {f"optimiser_{j}": np.asarray(leaf) for j, leaf in enumerate(leaves)} | {
+    return _named(ascent.start(theta.shape)) | {
         "iteration": np.array(-1),
+        "scale": scale,
         "coefficients": course,
         "averaged": course.copy(),
         "objectives": np.full(n, np.nan),
@@ -257,6 +247,7 @@ def _blank(theta: np.ndarray, config: MetaTraining) -> Arrays:
 
 
 def _validate(state: Arrays, row: int, setting: Setting, rule: Rule, config: MetaTraining) -> None:
+    """Row of the evaluations from the validation networks, the same ones every time."""
     sizes = {"n_networks": config.n_validation, "n_trials": config.validation_trials}
     criterion = {"window": config.window, "needed": config.needed}
     found = evaluate(setting, rule, seed=config.validation_seed, **sizes, **criterion)
@@ -265,41 +256,36 @@ def _validate(state: Arrays, row: int, setting: Setting, rule: Rule, config: Met
     state["held_out_lost"][row] = found.lost.sum()
 
 
-def _combine(state: Arrays, i: int, estimate: MetaGradient, scale, failure, max_norm):
-    """∂J/∂ψ: mean of the cut gradients of finite lifetimes, in their order and in float64."""
-    gradients = np.asarray(estimate.gradients, float) / scale
-    with np.errstate(over="ignore", invalid="ignore"):
-        norms = np.sqrt(np.sum(gradients**2, axis=(1, 2)))
-    good = np.asarray(estimate.finite) & np.isfinite(norms)
-    returns = np.asarray(estimate.returns, float)
+def _note(state: Arrays, i: int, found: MetaGradient, failure: float):
+    """Gradients in ψ of the lifetimes that are finite; what the others were worth is noted."""
+    gradients = np.asarray(found.gradients, float) / state["scale"]
+    norms, returns = norms_of(gradients), np.asarray(found.returns, float)
+    good = np.asarray(found.finite) & np.isfinite(norms)
     state["objectives"][i] = np.where(np.isfinite(returns), returns, failure).mean()
     state["lost"][i] = lost = int((~good).sum())
+    where = f"{lost} of {good.size} lifetimes are not finite in iteration {i + 1}"
+    if 2 * lost > good.size:
+        raise FloatingPointError(
+            f"{where}, more than half: lower step_size, max_update or the learning rate, clip the"
+            " updates of weights, or shorten the lifetimes"
+        )
     if lost:
-        where = f"{lost} of {good.size} lifetimes not finite in iteration {i + 1}"
-        advice = "lower the step size or the learning rate, clip the updates, or shorten lifetimes"
-        if 2 * lost > good.size:
-            raise FloatingPointError(f"{where}, more than half: {advice}")
-        warnings.warn(f"{where}, left out of the gradient", RuntimeWarning, stacklevel=3)
-    gradients, norms = gradients[good], norms[good]
-    state["gradient_norms"][i] = np.median(norms), norms.max()
-    divisors = norms if max_norm is None else np.maximum(norms / max_norm, 1.0)
-    total = np.zeros(scale.shape)
-    for gradient, divisor in zip(gradients, divisors, strict=True):
-        total += gradient / (divisor or 1.0)
-    return total / len(gradients)
+        message = f"{where}: they are left out of the gradient"
+        warnings.warn(message, RuntimeWarning, stacklevel=3)
+    state["gradient_norms"][i] = np.median(norms[good]), norms[good].max()
+    return gradients[good]
 
 
-def _ascend(state: Arrays, i: int, gradient, scale, config: MetaTraining) -> Arrays:
-    """A bounded step of Adam in ψ, and the average moved along."""
-    optimiser = _optimiser(config)
-    with _double():
-        gradient = jnp.asarray(gradient)
-        memory = jax.tree.structure(optimiser.init(gradient))
-        leaves = [jnp.asarray(state[f"optimiser_{j}"]) for j in range(memory.num_leaves)]
-        update, memory = optimiser.update(gradient, jax.tree.unflatten(memory, leaves))
-        leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(memory)]
+def _ascend(state: Arrays, i: int, gradient, ascent: Ascent, averaging: float) -> Arrays:
+    """θ and its average after iteration i."""
+    memory = [state[f"optimiser_{j}"] for j in range(len(ascent.start(gradient.shape)))]
+    update, memory = ascent.step(gradient, memory)
     theta, mean = state["coefficients"], state["averaged"]
-    theta[i + 1] = theta[i] + np.asarray(update) / scale
-    share = (1 - config.averaging) / (1 - config.averaging ** (i + 2))
+    theta[i + 1] = theta[i] + update / state["scale"]
+    share = (1 - averaging) / (1 - averaging ** (i + 2))
     mean[i + 1] = mean[i] + share * (theta[i + 1] - mean[i])
-    return state | {f"optimiser_{j}": leaf for j, leaf in enumerate(leaves)}
+    return state | _named(memory)
+
+
+def _named(memory: list[np.ndarray]) -> Arrays:
+    return {f"optimiser_{j}": leaf for j, leaf in enumerate(memory)}
