@@ -153,7 +153,9 @@ def each_lifetime(body, key, network, task, rule, learner, n_trials, *shared, st
     fix = "give keys and networks one axis, the rule none"
     require(shapes == ((key.size,),) * 2 + ((),), "B keys, B networks, one rule", shapes, fix)
     static = (learner, n_trials, *static)
-    return map_lifetimes(body, key, network, rule, None, (task, *shared), static, 1)
+    # One lifetime of 100 units keeps a core busy; tiny ones advance together.
+    together = max(1, 2**14 // network.W.shape[-1] ** 2)
+    return map_lifetimes(body, key, network, rule, None, (task, *shared), static, together)
 
 
 def only_finite(gradients, returns, alive) -> MetaGradient:

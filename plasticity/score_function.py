@@ -87,16 +87,7 @@ def score_gradients(
     rewards = jnp.where(finite[:, None], rewards, 0.0)
     scores = jnp.where(finite[:, None, None, None], scores, 0.0)
     if baseline == "leave-one-out":
-        others = finite[None] & ~jnp.eye(len(finite), dtype=bool)
-
-        def mean_of_others(trial):
-            reward, condition = trial
-            alike = others & (condition[:, None] == condition[None])
-            use = jnp.where(alike.any(axis=1, keepdims=True), alike, others).astype(reward.dtype)
-            return use @ reward / jnp.maximum(use.sum(axis=1), 1.0)
-
-        # One trial at a time, so that nothing is B × B × H.
-        rewards = rewards - jax.lax.map(mean_of_others, (rewards.T, conditions.T)).T
+        rewards = rewards - jax.vmap(partial(_mean_of_others, finite))(rewards.T, conditions.T).T
     trials = np.arange(rewards.shape[1])
     delay = trials[None] - trials[:, None] - 1
     kernel = np.where(delay >= 0, discount ** np.maximum(delay, 0.0), float(credit == "all"))
@@ -162,10 +153,9 @@ class WeightScore(_ScoreFunction):
         super().__post_init__()
         require(0 < self.sigma < np.inf, "sigma > 0", self.sigma, "use Pathwise for no noise")
 
-    def trial(self, state, tangents, episode, key, network, rule, learner, scale):
-        """One trial: state, tangents, reward and score."""
-        due = state.trial >= learner.first_update
-        noise = jnp.where(due, standard_normal(key, state.W), 0.0)
+    def trial(self, state, tangents, episode, noise, network, rule, learner, scale):
+        """One trial with noise ξ, (N, N): state, tangents, reward and score."""
+        noise = jnp.where(state.trial >= learner.first_update, noise, 0.0)
         at = (episode, network, rule, learner)
         if self.carry:
             at = (state, tangents, *at, Differentiation())
@@ -205,9 +195,8 @@ class ParameterScore(_ScoreFunction):
         super().__post_init__()
         require(0 < self.spread < np.inf, "spread > 0", self.spread, "use Pathwise for no noise")
 
-    def trial(self, state, tangents, episode, key, network, rule, learner, scale):
-        """One trial: state, no tangents, reward and score."""
-        noise = standard_normal(key, rule.coefficients)
+    def trial(self, state, tangents, episode, noise, network, rule, learner, scale):
+        """One trial with noise ε, (d+1, d+1): state, no tangents, reward and score."""
         moved = rule._replace(coefficients=rule.coefficients + self.spread * noise / scale)
         new, outcome = learn_trial(state, episode, network, moved, learner)
         due = state.trial >= learner.first_update
@@ -231,27 +220,43 @@ def sample_scores(
     if isinstance(estimator, ParameterScore):
         scale = checked_scale(estimator.scale, key, network, task, rule, learner)
     arguments = (key, network, task, rule, learner, n_trials)
-    return Scores(*each_lifetime(_course, *arguments, scale, static=(estimator,)))
+    return each_lifetime(_course, *arguments, scale, static=(estimator,))
 
 
-def _course(key, network, rule, _, task, scale, learner, n_trials, estimator):
+def scored_lifetime(
+    estimator, key, network, task, rule, learner, n_trials: int, *, scale=None, noise=None
+) -> Scores:
+    """One lifetime, without the axis B; may be traced.
+
+    Args:
+        scale: that of a `ParameterScore`, as an array.
+        noise: ξ or ε of every trial, on a leading axis H, in place of draws from the key.
+    """
     stream = own_stream(key)
+    weights = isinstance(estimator, WeightScore)
 
-    def step(carry, _):
+    def step(carry, given):
         state, tangents = carry
         episode = draw_episode(key, state.trial, task, learner, network.W.shape[0])
-        draw = jax.random.fold_in(stream, state.trial)
-        at = (state, tangents, episode, draw, network, rule, learner, scale)
+        if given is None:
+            like = network.W if weights else rule.coefficients
+            given = standard_normal(jax.random.fold_in(stream, state.trial), like)
+        at = (state, tangents, episode, given, network, rule, learner, scale)
         state, tangents, reward, score = estimator.trial(*at)
         row = (score.reshape(rule.coefficients.shape), reward, episode.trial.condition)
         return (state, tangents), row
 
     state = initial_learning_state(network, task, learner)
-    carried = isinstance(estimator, WeightScore) and estimator.carry
+    carried = weights and estimator.carry
     tangents = initial_tangents(state, rule, Differentiation()) if carried else None
-    (state, _), rows = jax.lax.scan(step, (state, tangents), length=n_trials)
+    (state, _), rows = jax.lax.scan(step, (state, tangents), noise, length=n_trials)
     finite = state.alive & jnp.isfinite(rows[0]).all() & jnp.isfinite(rows[1]).all()
-    return *rows, finite
+    return Scores(*rows, finite)
+
+
+def _course(key, network, rule, _, task, scale, learner, n_trials, estimator):
+    at = (estimator, key, network, task, rule, learner, n_trials)
+    return scored_lifetime(*at, scale=scale)
 
 
 def _direct_score(noise, state, outcome, episode, rule, learner):
@@ -265,6 +270,20 @@ def _direct_score(noise, state, outcome, episode, rule, learner):
         return weight_change(trace, outcome.prediction_error, state.trial, rule, learner)
 
     return jax.vjp(change, rule.coefficients)[1](noise)[0]
+
+
+def _mean_of_others(finite, rewards, conditions):
+    """Leave-one-out baseline of one trial, (B,); not finite rewards are zero already."""
+    group = jnp.searchsorted(jnp.sort(conditions), conditions)  # B × B would not fit for large B
+    one = finite.astype(rewards.dtype)
+
+    def others(values):
+        alike = jax.ops.segment_sum(values, group, num_segments=len(finite))[group]
+        return alike - values, values.sum() - values
+
+    (alike, total), (n_alike, n) = others(rewards), others(one)
+    alone = n_alike == 0
+    return jnp.where(alone, total, alike) / jnp.maximum(jnp.where(alone, n, n_alike), 1.0)
 
 
 def _check_credit(discount: float, baseline: str, credit: str) -> None:
