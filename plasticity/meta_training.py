@@ -192,7 +192,7 @@ def meta_train(
     def finish(state: Arrays, i: int) -> None:
         """End iteration i (0 is the start): evaluate the average if its turn has come, and save."""
         for row in np.flatnonzero(state["evaluated"] == i):
-            _validate(state, row, setting, at(state["averaged"][i]), config)
+            _validate(state, int(row), setting, at(state["averaged"][i]), config)
         state["iteration"][...] = i
         save_checkpoint(checkpoint, state, identity)
 
