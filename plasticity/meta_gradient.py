@@ -29,7 +29,7 @@ from plasticity.network import Network
 from plasticity.tangent import Differentiation, initial_tangents, tangent_trial
 from plasticity.tasks import Task
 from plasticity.three_factor import Rule
-from plasticity.types import Coefficients, PRNGKey, require
+from plasticity.types import Coefficients, PRNGKey, is_traced, require
 
 
 class MetaGradient(NamedTuple):
@@ -171,7 +171,9 @@ def checked_scale(scale, key, network, task, rule, learner) -> Coefficients:
         first = jax.tree.map(lambda a: a[0], network)
         scale = relative_scale(key[0], first, task, rule, learner)
     scale, shape = jnp.asarray(scale, rule.coefficients.dtype), rule.coefficients.shape
-    fits = scale.shape == shape and bool(((scale > 0) & (scale < jnp.inf)).all())
+    fits = scale.shape == shape
+    if fits and not is_traced(scale):
+        fits = bool(((scale > 0) & (scale < jnp.inf)).all())
     require(fits, f"a positive scale of shape {shape}", scale, "mend it, or leave it out")
     return scale
 

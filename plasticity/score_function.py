@@ -90,12 +90,10 @@ def score_gradients(
         rewards = rewards - jax.vmap(partial(_mean_of_others, finite))(rewards.T, conditions.T).T
     trials = np.arange(rewards.shape[1])
     delay = trials[None] - trials[:, None] - 1
-    kernel = np.where(delay >= 0, discount ** np.maximum(delay, 0.0), float(credit == "all"))
-    if credit == "immediate":
-        kernel = delay == 0
+    counted = {"all": True, "to-go": delay >= 0, "immediate": delay == 0}[credit]
+    kernel = np.where(counted, discount ** np.maximum(delay, 0.0), 0.0)
     returns = rewards @ jnp.asarray(kernel.T, rewards.dtype) / len(trials)
-    gradients = jnp.einsum("bhkl,bh->bkl", scores, returns)
-    return jnp.where(finite[:, None, None], gradients, 0.0)
+    return jnp.einsum("bhkl,bh->bkl", scores, returns)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,19 +151,11 @@ class WeightScore(_ScoreFunction):
         super().__post_init__()
         require(0 < self.sigma < np.inf, "sigma > 0", self.sigma, "use Pathwise for no noise")
 
-    def trial(self, state, tangents, episode, noise, network, rule, learner, scale):
-        """One trial with noise ξ, (N, N): state, tangents, reward and score."""
-        noise = jnp.where(state.trial >= learner.first_update, noise, 0.0)
-        at = (episode, network, rule, learner)
-        if self.carry:
-            at = (state, tangents, *at, Differentiation())
-            new, outcome, tangents, of_outcome = tangent_trial(*at)
-            score = jnp.einsum("jip,ij->p", of_outcome.change, noise)
-        else:
-            new, outcome = learn_trial(state, *at)
-            score = _direct_score(noise, state, outcome, episode, rule, learner)
-        W = jnp.where(new.alive, new.W + self.sigma * noise, new.W)
-        return new._replace(W=W), tangents, outcome.reward, score / self.sigma
+    def policy(self, key, network, task, rule, learner: Learner):
+        """The trial that `scored_lifetime` repeats, and σ."""
+        frozen = learner.frozen_trace
+        require(not frozen, "a learner whose traces follow activity", "frozen", "thaw it")
+        return carried_trial if self.carry else weight_trial, self.sigma
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,12 +185,10 @@ class ParameterScore(_ScoreFunction):
         super().__post_init__()
         require(0 < self.spread < np.inf, "spread > 0", self.spread, "use Pathwise for no noise")
 
-    def trial(self, state, tangents, episode, noise, network, rule, learner, scale):
-        """One trial with noise ε, (d+1, d+1): state, no tangents, reward and score."""
-        moved = rule._replace(coefficients=rule.coefficients + self.spread * noise / scale)
-        new, outcome = learn_trial(state, episode, network, moved, learner)
-        due = state.trial >= learner.first_update
-        return new, tangents, outcome.reward, jnp.where(due, scale * noise / self.spread, 0.0)
+    def policy(self, key, network, task, rule, learner: Learner):
+        """The trial that `scored_lifetime` repeats, and spread / scale, (d+1, d+1)."""
+        scale = checked_scale(self.scale, key, network, task, rule, learner)
+        return parameter_trial, self.spread / scale
 
 
 def sample_scores(
@@ -213,54 +201,51 @@ def sample_scores(
     n_trials: int,
 ) -> Scores:
     """The lifetimes that the estimator would average: the first H of them serve any horizon ≤ H."""
-    if isinstance(estimator, WeightScore):
-        frozen = learner.frozen_trace
-        require(not frozen, "a learner whose traces follow activity", "frozen", "thaw it")
-    scale = None
-    if isinstance(estimator, ParameterScore):
-        scale = checked_scale(estimator.scale, key, network, task, rule, learner)
+    trial, size = estimator.policy(key, network, task, rule, learner)
     arguments = (key, network, task, rule, learner, n_trials)
-    return each_lifetime(_course, *arguments, scale, static=(estimator,))
+    return each_lifetime(_course, *arguments, size, static=(trial,))
 
 
 def scored_lifetime(
-    estimator, key, network, task, rule, learner, n_trials: int, *, scale=None, noise=None
+    trial, size, key, network, task, rule, learner, n_trials: int, *, noise=None
 ) -> Scores:
     """One lifetime, without the axis B; may be traced.
 
     Args:
-        scale: that of a `ParameterScore`, as an array.
+        trial: `weight_trial`, `carried_trial` or `parameter_trial`.
+        size: standard deviation of the noise on what this samples.
         noise: ξ or ε of every trial, on a leading axis H, in place of draws from the key.
     """
     stream = own_stream(key)
-    weights = isinstance(estimator, WeightScore)
+    like = rule.coefficients if trial is parameter_trial else network.W
 
     def step(carry, given):
         state, tangents = carry
         episode = draw_episode(key, state.trial, task, learner, network.W.shape[0])
         if given is None:
-            like = network.W if weights else rule.coefficients
             given = standard_normal(jax.random.fold_in(stream, state.trial), like)
-        at = (state, tangents, episode, given, network, rule, learner, scale)
-        state, tangents, reward, score = estimator.trial(*at)
+        # Where no update is due nothing that is sampled matters, and a score would only be noise.
+        given = jnp.where(state.trial >= learner.first_update, given, 0.0)
+        at = (episode, given, size, network, rule, learner)
+        state, tangents, reward, score = trial(state, tangents, *at)
         row = (score.reshape(rule.coefficients.shape), reward, episode.trial.condition)
         return (state, tangents), row
 
     state = initial_learning_state(network, task, learner)
-    carried = weights and estimator.carry
+    carried = trial is carried_trial
     tangents = initial_tangents(state, rule, Differentiation()) if carried else None
     (state, _), rows = jax.lax.scan(step, (state, tangents), noise, length=n_trials)
     finite = state.alive & jnp.isfinite(rows[0]).all() & jnp.isfinite(rows[1]).all()
     return Scores(*rows, finite)
 
 
-def _course(key, network, rule, _, task, scale, learner, n_trials, estimator):
-    at = (estimator, key, network, task, rule, learner, n_trials)
-    return scored_lifetime(*at, scale=scale)
+def _course(key, network, rule, _, task, size, learner, n_trials, trial):
+    return scored_lifetime(trial, size, key, network, task, rule, learner, n_trials)
 
 
-def _direct_score(noise, state, outcome, episode, rule, learner):
-    """Σ_ij ξ_ij ∂μ_ij/∂θ at fixed activity: one product with a vector, no N × N × P."""
+def weight_trial(state, tangents, episode, noise, size, network, rule, learner):
+    """W + μ + σξ with the score of μ at fixed W: one product with a vector, no N × N × P."""
+    new, outcome = learn_trial(state, episode, network, rule, learner)
     run = outcome.trajectory
     fluctuations = jnp.where(rule.true_kick, -episode.kicks, run.fluctuations)
     weights = step_weights(episode.kicks.shape[0], rule, learner)
@@ -269,7 +254,27 @@ def _direct_score(noise, state, outcome, episode, rule, learner):
         trace = eligibility_trace(run.rates, fluctuations, coefficients, weights)
         return weight_change(trace, outcome.prediction_error, state.trial, rule, learner)
 
-    return jax.vjp(change, rule.coefficients)[1](noise)[0]
+    score = jax.vjp(change, rule.coefficients)[1](noise)[0]
+    return _diffused(new, size * noise), tangents, outcome.reward, score / size
+
+
+def carried_trial(state, tangents, episode, noise, size, network, rule, learner):
+    """W + μ + σξ with the score of μ through W as well, rewards held fixed."""
+    at = (state, tangents, episode, network, rule, learner, Differentiation())
+    new, outcome, tangents, of_outcome = tangent_trial(*at)
+    score = jnp.einsum("jip,ij->p", of_outcome.change, noise)
+    return _diffused(new, size * noise), tangents, outcome.reward, score / size
+
+
+def parameter_trial(state, tangents, episode, noise, size, network, rule, learner):
+    """A trial of the rule θ + size · ε."""
+    moved = rule._replace(coefficients=rule.coefficients + size * noise)
+    new, outcome = learn_trial(state, episode, network, moved, learner)
+    return new, tangents, outcome.reward, noise / size
+
+
+def _diffused(state, step):
+    return state._replace(W=jnp.where(state.alive, state.W + step, state.W))
 
 
 def _mean_of_others(finite, rewards, conditions):
@@ -288,7 +293,7 @@ def _mean_of_others(finite, rewards, conditions):
 
 def _check_credit(discount: float, baseline: str, credit: str) -> None:
     require(0 <= discount <= 1, "0 ≤ discount ≤ 1", discount, "use a fraction")
-    known = baseline in ("leave-one-out", "none")
-    require(known, "baseline leave-one-out or none", baseline, "pick one")
-    known = credit in ("to-go", "all", "immediate")
-    require(known, "credit to-go, all or immediate", credit, "pick one")
+    given = baseline in ("leave-one-out", "none")
+    require(given, "baseline leave-one-out or none", baseline, "pick one")
+    given = credit in ("to-go", "all", "immediate")
+    require(given, "credit to-go, all or immediate", credit, "pick one")

@@ -227,13 +227,14 @@ def compare_diffusion(sigma: float, n_samples: int, *, seed: int = 0) -> dict[st
 
 
 @partial(jax.jit, static_argnums=1)
-def _scored(arguments, static, noise):
+def _scored(arguments, static, size, noise):
     network, task, rule = arguments
-    estimator, learner, n_trials = static
-    at = (estimator, jax.random.key(0), network, task, rule, learner, n_trials)
+    trial, learner, n_trials = static
+    at = (trial, size, jax.random.key(0), network, task, rule, learner, n_trials)
     return jax.vmap(lambda xi: scored_lifetime(*at, noise=xi))(noise)
 
 
 def _course_at(toy: Diffusion, estimator: WeightScore, noise) -> Scores:
-    static = (estimator, toy.learner, toy.n_trials)
-    return _scored((toy.network, toy.task, toy.rule), static, noise)
+    trial, size = estimator.policy(None, toy.network, toy.task, toy.rule, toy.learner)
+    static = (trial, toy.learner, toy.n_trials)
+    return _scored((toy.network, toy.task, toy.rule), static, size, noise)
