@@ -26,7 +26,11 @@ def _start(file, n_devices, *options):
 
 
 def _finish(*children):
-    complaints = [child.communicate(timeout=240)[1].decode() for child in children]
+    try:
+        complaints = [child.communicate(timeout=300)[1].decode() for child in children]
+    finally:  # of two processes the one that is left waits for the other
+        for child in children:
+            child.kill()
     for child, complaint in zip(children, complaints, strict=True):
         assert child.returncode == 0, complaint
 
