@@ -129,7 +129,7 @@ def choice_estimates(
         changes: other options of `score_gradients`.
     """
     carry, options = CHOICE_ESTIMATORS[name]
-    _, scores, rewards = jax.vmap(partial(choice_course, coefficients, carry=carry))(uniforms)
+    _, scores, rewards = _choice_courses(coefficients, uniforms, carry)
     # An action is scored with its own reward; the first has no score, for w starts at 0.
     scores = jnp.concatenate([scores[:, 1:], jnp.zeros_like(scores[:, :1])], axis=1)
     conditions, finite = jnp.zeros(rewards.shape, jnp.int32), jnp.ones(len(rewards), bool)
@@ -142,13 +142,18 @@ def compare_choices(n_samples: int, *, n_trials: int = 7, seed: int = 0) -> dict
     truth = jax.grad(choice_return)(theta, n_trials)
     uniforms = jax.random.uniform(jax.random.key(seed), (n_samples, n_trials), theta.dtype)
     every = _sequences(n_trials)
-    probability = jnp.exp(jax.vmap(lambda u: choice_course(theta, u)[0])(every))
+    probability = jnp.exp(_choice_courses(theta, every, True)[0])
     table = {}
     for name in CHOICE_ESTIMATORS:
         estimates = choice_estimates(name, theta, every, baseline="none")
         expected = jnp.tensordot(probability, estimates, 1)
         table[name] = compare(expected, choice_estimates(name, theta, uniforms), truth)
     return table
+
+
+@partial(jax.jit, static_argnames="carry")
+def _choice_courses(coefficients, uniforms, carry):
+    return jax.vmap(partial(choice_course, coefficients, carry=carry))(uniforms)
 
 
 def _sequences(n_trials: int) -> Float[Array, "S H"]:

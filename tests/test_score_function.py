@@ -83,26 +83,24 @@ def test_a_lifetime_alone_has_no_baseline():
 
 
 def exact_scores(case, carry):
-    """Σ ξ ∂μ/∂θ by `jax.jacfwd` of plain learning at the given ξ and prediction errors."""
+    """Σ ξ ∂μ/∂θ by `jax.jacfwd` of plain learning at the given ξ, prediction errors held fixed."""
     learner, rule = CASES[case]
 
-    def course(coefficients, errors):
+    def course(coefficients):
         at = rule._replace(coefficients=coefficients)
-        state = initial_learning_state(NETWORK, TASK, learner)
-        changes, found = [], []
+        state, changes = initial_learning_state(NETWORK, TASK, learner), []
         for h in range(N_TRIALS):
             state = state if carry else jax.lax.stop_gradient(state)
             episode = draw_episode(KEY, state.trial, TASK, learner, N_UNITS)
-            given = None if errors is None else errors[h]
-            state, outcome = learn_trial(state, episode, NETWORK, at, learner, third_factor=given)
+            once = learn_trial(state, episode, NETWORK, at, learner)[1]
+            held = jax.lax.stop_gradient(once.prediction_error)
+            state, outcome = learn_trial(state, episode, NETWORK, at, learner, third_factor=held)
             noise = NOISE[h] if h >= learner.first_update else 0.0
             state = state._replace(W=state.W + SIGMA * noise)
-            changes.append(jnp.sum(outcome.change * noise))
-            found.append(outcome.prediction_error)
-        return jnp.stack(changes) / SIGMA, jnp.stack(found)
+            changes.append(jnp.sum(outcome.change * noise) / SIGMA)
+        return jnp.stack(changes)
 
-    errors = jax.jit(lambda: course(rule.coefficients, None)[1])()
-    return jax.jit(jax.jacfwd(lambda theta: course(theta, errors)[0]))(rule.coefficients)
+    return jax.jit(jax.jacfwd(course))(rule.coefficients)
 
 
 @pytest.mark.parametrize(
@@ -112,22 +110,21 @@ def exact_scores(case, carry):
 def test_scores_are_slopes_of_the_update(case, carry):
     learner, rule = CASES[case]
     at = (KEY, NETWORK, TASK, rule, learner, N_TRIALS)
-    trials = {False: weight_trial, True: carried_trial}
-    run = {
-        c: jax.jit(lambda noise, t=t: scored_lifetime(t, SIGMA, *at, noise=noise))
-        for c, t in trials.items()
-    }
-    found, expected = run[carry](jnp.asarray(NOISE)).scores, exact_scores(case, carry)
+
+    def scores(trial):
+        return jax.jit(lambda xi: scored_lifetime(trial, SIGMA, *at, noise=xi))(NOISE).scores
+
+    found, expected = scores(carried_trial if carry else weight_trial), exact_scores(case, carry)
     size = np.abs(expected).max()
     np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12 * size)
     if carry:  # the control: the two differ
-        assert np.abs(run[False](jnp.asarray(NOISE)).scores - expected).max() > 1e-6 * size
+        assert np.abs(scores(weight_trial) - expected).max() > 1e-6 * size
 
 
 def test_carrying_matters_through_activity_alone():
     # Where neither rates nor kicks depend on W, and rewards are held fixed, there is nothing to
     # carry.
-    keys, networks = linear.lifetimes(5)
+    keys, networks = linear.lifetimes(3)
     at = (keys, networks, linear.TASK, linear.RULE, linear.LEARNER, 3)
     reset, carried = (sample_scores(WeightScore(sigma=0.3, carry=c), *at) for c in (False, True))
     np.testing.assert_allclose(reset.scores, carried.scores, rtol=1e-10, atol=1e-12)
