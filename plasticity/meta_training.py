@@ -1,6 +1,6 @@
 """The outer loop: ascent of the coefficients on the mean reward of lifetimes of fresh networks.
 
-    ψ_kℓ = s_kℓ θ_kℓ,   ψ ← ψ + bounded(Adam(mean over lifetimes of cut(∂J/∂ψ)))         (ours)
+    ψ_kℓ = s_kℓ θ_kℓ,   ψ ← ascent(ψ, mean over lifetimes of cut(∂J/∂ψ))             (ours)
 
 J is the expected mean reward over the trials of a lifetime; s is the size of a term relative to
 that of θ_33 (`coordinate_scale`), so that a unit of ψ adds to the trace what θ_33 = 1 does and one
@@ -40,11 +40,10 @@ class MetaTraining:
         n_iterations: I, steps of ascent.
         n_networks: B, fresh networks a step.
         n_trials: H, the lifetime that is differentiated.
-        step_size: of Adam, in units of ψ.
-        final_step_size: share of it at the end of the cosine decay.
+        step_size, final_step_size, momentum, sparsity: as in `plasticity.ascent.Ascent`; the first
+            bounds ‖change of ψ‖ in a step, in units of ψ, but for the pull of the last.
         max_norm: a lifetime's gradient in ψ is cut to this norm; None makes all of norm 1, since
             they spread over three decades and a few would speak for all.
-        max_update: bound of ‖change of ψ‖ in a step.
         averaging: a: the iterate j steps back has weight ∝ a^j in the average; 0 takes the last.
         validate_every: iterations between evaluations of the average; start and end are evaluated.
         n_validation, validation_trials: networks and horizon of an evaluation.
@@ -59,10 +58,11 @@ class MetaTraining:
     n_iterations: int
     n_networks: int
     n_trials: int
-    step_size: float = 0.05
+    step_size: float = 0.25
     final_step_size: float = 0.1
+    momentum: float = 0.8
+    sparsity: float = 0.015
     max_norm: float | None = None
-    max_update: float = 0.25
     averaging: float = 0.8
     validate_every: int = 5
     n_validation: int = 32
@@ -80,14 +80,17 @@ class MetaTraining:
             require(getattr(self, name) >= 1, f"{name} ≥ 1", getattr(self, name), "raise it")
         runs = self.n_iterations * self.n_networks
         require(runs < 2**32 - 8, "n_iterations · n_networks < 2³² − 8", runs, "train for less")
-        for name in ("step_size", "max_update"):
-            value = getattr(self, name)
-            require(0 < value < np.inf, f"0 < {name} < ∞", value, "give a positive number")
+        value = self.step_size
+        require(0 < value < np.inf, "0 < step_size < ∞", value, "give a positive number")
+        value = self.sparsity
+        require(0 <= value < np.inf, "0 ≤ sparsity < ∞", value, "use 0 for no pull to zero")
         norm = self.max_norm is None or self.max_norm > 0
         require(norm, "max_norm > 0", self.max_norm, "use None to make all norms 1, inf for none")
         share = 0 <= self.final_step_size <= 1
         require(share, "0 ≤ final_step_size ≤ 1", self.final_step_size, "it is a share")
-        require(0 <= self.averaging < 1, "0 ≤ averaging < 1", self.averaging, "use 0 for none")
+        for name in ("averaging", "momentum"):
+            value = getattr(self, name)
+            require(0 <= value < 1, f"0 ≤ {name} < 1", value, "use 0 for none")
         ordered = 1 <= self.needed <= self.window <= self.validation_trials
         value = f"{self.needed}, {self.window}, {self.validation_trials}"
         rule = "1 ≤ needed ≤ window ≤ validation_trials"
@@ -196,9 +199,8 @@ def meta_train(
         state["iteration"][...] = i
         save_checkpoint(checkpoint, state, identity)
 
-    ascent = Ascent(
-        config.step_size, config.final_step_size, config.n_iterations, config.max_update
-    )
+    sizes = (config.step_size, config.final_step_size, config.n_iterations)
+    ascent = Ascent(*sizes, config.momentum, config.sparsity)
     scale = coordinate_scale(setting, rule, config.training_seed)
     blank = _blank(np.asarray(rule.coefficients, float), scale, config, ascent)
     state = resume(checkpoint, blank, identity)
@@ -266,7 +268,7 @@ def _note(state: Arrays, i: int, found: MetaGradient, failure: float):
     where = f"{lost} of {good.size} lifetimes are not finite in iteration {i + 1}"
     if 2 * lost > good.size:
         raise FloatingPointError(
-            f"{where}, more than half: lower step_size, max_update or the learning rate, clip the"
+            f"{where}, more than half: lower step_size or the learning rate, clip the"
             " updates of weights, or shorten the lifetimes"
         )
     if lost:
@@ -279,9 +281,9 @@ def _note(state: Arrays, i: int, found: MetaGradient, failure: float):
 def _ascend(state: Arrays, i: int, gradient, ascent: Ascent, averaging: float) -> Arrays:
     """θ and its average after iteration i."""
     memory = [state[f"optimiser_{j}"] for j in range(len(ascent.start(gradient.shape)))]
-    update, memory = ascent.step(gradient, memory)
-    theta, mean = state["coefficients"], state["averaged"]
-    theta[i + 1] = theta[i] + update / state["scale"]
+    theta, mean, scale = state["coefficients"], state["averaged"], state["scale"]
+    psi, memory = ascent.step(theta[i] * scale, gradient, memory, i)
+    theta[i + 1] = psi / scale
     share = (1 - averaging) / (1 - averaging ** (i + 2))
     mean[i + 1] = mean[i] + share * (theta[i + 1] - mean[i])
     return state | _named(memory)

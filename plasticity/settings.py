@@ -15,7 +15,7 @@ from plasticity.learning import Learner, first_trajectory
 from plasticity.lifetimes import learn
 from plasticity.network import Dynamics, Network, random_network
 from plasticity.sensitivity import learn_with_tangents
-from plasticity.tasks import Task, delayed_association, delayed_nonmatch_to_sample
+from plasticity.tasks import Task, delayed_association, delayed_nonmatch_to_sample, make_task
 from plasticity.three_factor import Rule, make_rule, miconi, single_term
 from plasticity.types import require
 
@@ -85,6 +85,49 @@ def association_setting(
     learner = Learner(dynamics=Dynamics(dt=dt), exploration=exploration)
     rule = miconi(learning_rate=learning_rate, clip=clip)
     return Setting(task, learner, rule, n_units, gain, "random")
+
+
+_BRIEF: dict[str, dict[str, float]] = {
+    "delayed_association": {"cue": 100.0, "delay": 200.0, "response": 200.0},
+    "evidence_integration": {"stimulus": 300.0, "response": 200.0},
+    "delayed_nonmatch_to_sample": {
+        "sample": 100.0,
+        "delay": 100.0,
+        "test": 100.0,
+        "response": 200.0,
+        "duration": 500.0,
+    },
+}
+
+
+def brief_setting(
+    task: str = "delayed_association",
+    *,
+    n_units: int = 100,
+    kick_rate: float = 3.0,
+    kick_amplitude: float = 2.0,
+    tau_filter: float = 20.0,
+    clip: float = 1e-3,
+    learning_rate: float = 0.03,
+    **parameters,
+) -> Setting:
+    """Trials of 500 ms (T = 50) with large kicks: where rules are learned. (Ours.)
+
+    Network, clip, kick rate and filter are those of `association_setting`. Trials are half as long
+    and kicks four times as large, for the reason that chapter 07 gives. ``parameters`` are those of
+    the task and take the place of its brief durations; kick rate in Hz, amplitude in units of x.
+
+    Raises:
+        ValueError: a task without brief durations.
+    """
+    require(task in _BRIEF, "a task with brief trials", repr(task), f"choose from {list(_BRIEF)}")
+    learner = Learner(
+        dynamics=Dynamics(dt=10.0, tau_filter=tau_filter),
+        exploration=Exploration(rate=kick_rate, amplitude=kick_amplitude),
+    )
+    drawn = make_task(task, dt=10.0, **(_BRIEF[task] | parameters))
+    rule = miconi(learning_rate=learning_rate, clip=clip)
+    return Setting(drawn, learner, rule, n_units, 1.5, "random")
 
 
 def dense_rule(

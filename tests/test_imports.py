@@ -6,7 +6,9 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1] / "plasticity"
 ORDER = [
     "types",
+    "ascent",
     "records",
+    "checkpoints",
     "statistics",
     "tasks",
     "network",
@@ -20,8 +22,15 @@ ORDER = [
     "sensitivity",
     "differences",
     "settings",
+    "held_out",
     "gradient_cost",
     "gradient_recordings",
+    "meta_gradient",
+    "score_function",
+    "toys",
+    "meta_training",
+    "estimator_recordings",
+    "meta_recordings",
     "recordings",
     "figures",
 ]
