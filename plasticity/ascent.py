@@ -64,7 +64,9 @@ class Ascent(NamedTuple):
             return pulled, [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
 
     def _rule(self) -> optax.GradientTransformation:
-        return optax.chain(optax.trace(self.momentum), optax.normalize_by_update_norm())
+        # The constant keeps 0/0 and squares that underflow from steps; optax's own, 1e-6, would
+        # shorten those along small gradients.
+        return optax.chain(optax.trace(self.momentum), optax.normalize_by_update_norm(eps=1e-150))
 
 
 @contextmanager

@@ -86,8 +86,8 @@ class MetaTraining:
         require(0 <= value < np.inf, "0 ≤ sparsity < ∞", value, "use 0 for no pull to zero")
         norm = self.max_norm is None or self.max_norm > 0
         require(norm, "max_norm > 0", self.max_norm, "use None to make all norms 1, inf for none")
-        share = 0 <= self.final_step_size <= 1
-        require(share, "0 ≤ final_step_size ≤ 1", self.final_step_size, "it is a share")
+        value = self.final_step_size
+        require(0 <= value <= 1, "0 ≤ final_step_size ≤ 1", value, "it is a share")
         for name in ("averaging", "momentum"):
             value = getattr(self, name)
             require(0 <= value < 1, f"0 ≤ {name} < 1", value, "use 0 for none")
@@ -199,8 +199,8 @@ def meta_train(
         state["iteration"][...] = i
         save_checkpoint(checkpoint, state, identity)
 
-    sizes = (config.step_size, config.final_step_size, config.n_iterations)
-    ascent = Ascent(*sizes, config.momentum, config.sparsity)
+    steps = (config.step_size, config.final_step_size, config.n_iterations)
+    ascent = Ascent(*steps, config.momentum, config.sparsity)
     scale = coordinate_scale(setting, rule, config.training_seed)
     blank = _blank(np.asarray(rule.coefficients, float), scale, config, ascent)
     state = resume(checkpoint, blank, identity)
@@ -213,8 +213,7 @@ def meta_train(
             runs = np.arange(i * config.n_networks, (i + 1) * config.n_networks, dtype=np.uint32)
             arguments = setting.arguments(config.training_seed, runs, at(state["coefficients"][i]))
             estimate = estimator(*arguments, config.n_trials)
-            gradients = _note(state, i, estimate, failure)
-            gradient = mean_of_cut(gradients, config.max_norm)
+            gradient = mean_of_cut(_note(state, i, estimate, failure), config.max_norm)
             state = from_first_process(_ascend(state, i, gradient, ascent, config.averaging))
             finish(state, i + 1)
             held_out = np.nanmax(state["held_out_rewards"])
@@ -267,13 +266,12 @@ def _note(state: Arrays, i: int, found: MetaGradient, failure: float):
     state["lost"][i] = lost = int((~good).sum())
     where = f"{lost} of {good.size} lifetimes are not finite in iteration {i + 1}"
     if 2 * lost > good.size:
-        raise FloatingPointError(
-            f"{where}, more than half: lower step_size or the learning rate, clip the"
-            " updates of weights, or shorten the lifetimes"
+        advice = (
+            "lower step_size or the learning rate, clip changes of weights, or shorten lifetimes"
         )
+        raise FloatingPointError(f"{where}, more than half: {advice}")
     if lost:
-        message = f"{where}: they are left out of the gradient"
-        warnings.warn(message, RuntimeWarning, stacklevel=3)
+        warnings.warn(f"{where}: they are left out of the gradient", RuntimeWarning, stacklevel=3)
     state["gradient_norms"][i] = np.median(norms[good]), norms[good].max()
     return gradients[good]
 

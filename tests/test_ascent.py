@@ -6,57 +6,100 @@ from hypothesis import strategies as st
 
 from plasticity.ascent import Ascent, mean_of_cut, norms_of
 
+FREE = Ascent(step_size=1.0, final_step_size=0.5, n_steps=4, momentum=0.8, sparsity=0.0)
 
-def _adam(gradients, ascent):
-    """Adam with a cosine decay and a bound, in plain NumPy; the steps it takes."""
-    m, v, steps = 0.0, 0.0, []
-    for t, g in enumerate(gradients):
-        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
-        step = (m / (1 - 0.9 ** (t + 1))) / (np.sqrt(v / (1 - 0.999 ** (t + 1))) + 1e-8)
-        share = ascent.final_step_size
+
+def course_by_hand(psi, gradients, ascent):
+    """ψ after each step, one coordinate at a time."""
+    momentum, course = np.zeros_like(psi), []
+    for t, gradient in enumerate(gradients):
+        momentum = ascent.momentum * momentum + gradient
         cosine = 0.5 * (1 + np.cos(np.pi * min(t / ascent.n_steps, 1.0)))
-        step = step * ascent.step_size * ((1 - share) * cosine + share)
-        steps.append(step * min(1.0, ascent.max_update / np.linalg.norm(step)))
-    return steps
+        share = (1 - ascent.final_step_size) * cosine + ascent.final_step_size
+        length = sum(m**2 for m in momentum.ravel()) ** 0.5
+        psi, pull = psi.copy(), share * ascent.sparsity
+        for at in np.ndindex(psi.shape):
+            moved = psi[at] + share * ascent.step_size * momentum[at] / length
+            psi[at] = moved - pull if moved > pull else moved + pull if moved < -pull else 0.0
+        course.append(psi)
+    return course
 
 
-def _steps(gradients, ascent):
-    memory, steps = ascent.start(gradients[0].shape), []
-    for gradient in gradients:
-        step, memory = ascent.step(gradient, memory)
-        steps.append(step)
-    return steps
+def course_of(psi, gradients, ascent):
+    memory, course = ascent.start(psi.shape), []
+    for number, gradient in enumerate(gradients):
+        psi, memory = ascent.step(psi, gradient, memory, number)
+        course.append(psi)
+    return course
+
+
+def sample(n_steps, size=1.0):
+    draw = np.random.default_rng(0)
+    return draw.normal(size=(3, 3)), size * draw.normal(size=(n_steps, 3, 3))
 
 
 @pytest.mark.parametrize("double", [True, False])
-@pytest.mark.parametrize("max_update", [0.1, 10.0])
-def test_steps_are_those_of_adam(max_update, double):
-    ascent = Ascent(0.1, 0.2, 6, max_update)
-    gradients = np.random.default_rng(0).normal(size=(8, 3, 3))
+@pytest.mark.parametrize("size", [1.0, 1e-12])
+def test_steps_are_those_of_a_plain_loop(size, double):
+    ascent = Ascent(0.3, 0.2, 6, momentum=0.7, sparsity=0.05)
+    psi, gradients = sample(8, size)
     with jax.enable_x64(double):
-        found = _steps(gradients, ascent)
+        found = course_of(psi, gradients, ascent)
     # The same few operations in float64, also where lifetimes are computed in float32.
-    np.testing.assert_allclose(found, _adam(gradients, ascent), rtol=1e-12)
-    assert all(step.dtype == np.float64 for step in found)
+    expected = course_by_hand(psi, gradients, ascent)
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-14)
+    assert all(psi.dtype == np.float64 for psi in found)
+    for change in ({"momentum": 0.6}, {"sparsity": 0.04}, {"n_steps": 7}, {"final_step_size": 0.3}):
+        other = course_by_hand(psi, gradients, ascent._replace(**change))
+        assert np.abs(np.subtract(found, other)).max() > 1e-3, change
 
 
 @settings(deadline=None, max_examples=20)
 @given(
-    st.integers(0, 2**32 - 1),
-    st.floats(1e-3, 1.0),
-    st.floats(1e-12, 1e12),
-    st.integers(1, 4),
+    seed=st.integers(0, 2**32 - 1),
+    sizes=st.lists(
+        st.sampled_from([0.0, 1e-320, 1e-200, 1e-9, 1.0, 1e150]), min_size=1, max_size=4
+    ),
+    step_size=st.floats(1e-3, 10.0),
+    momentum=st.floats(0.0, 0.99),
+    sparsity=st.floats(0.0, 1.0),
 )
-def test_no_update_is_larger_than_its_bound(seed, bound, size, n_steps):
-    gradients = size * np.random.default_rng(seed).normal(size=(n_steps, 3, 3))
-    steps = _steps(gradients, Ascent(1.0, 0.5, n_steps, bound))
-    # Rounding of a sum of 9 squares.
-    assert np.all(norms_of(np.array(steps)) <= bound * (1 + 1e-14))
+def test_no_step_is_longer_than_its_bound(seed, sizes, step_size, momentum, sparsity):
+    draw = np.random.default_rng(seed)
+    free = Ascent(step_size, 0.5, 3, momentum, 0.0)
+    pulling = free._replace(sparsity=sparsity)
+    psi, memory = draw.normal(size=(3, 3)), free.start((3, 3))
+    for number, size in enumerate(sizes):
+        gradient = size * draw.normal(size=(3, 3))
+        moved, after = free.step(psi, gradient, memory, number)
+        pulled, _ = pulling.step(psi, gradient, memory, number)
+        rounding = 1e-14 * (1 + step_size)
+        assert np.linalg.norm(moved - psi) <= step_size + rounding
+        assert np.abs(pulled - moved).max() <= sparsity + rounding
+        assert np.all(np.abs(pulled) <= np.abs(moved)) and np.all(pulled * moved >= 0)
+        psi, memory = pulled, after
 
 
-def test_an_update_without_a_bound_is_larger():
-    free = _steps(np.ones((1, 3, 3)), Ascent(1.0, 0.5, 4, np.inf))
-    np.testing.assert_allclose(np.linalg.norm(free[0]), 3.0, rtol=1e-7)  # Adam adds 1e-8
+def test_steps_have_the_length_that_is_due():
+    """Whatever the size of gradients; and a gradient without length moves nothing."""
+    psi, gradients = sample(6, 1e-9)
+    course = np.array([psi, *course_of(psi, gradients, FREE)])
+    lengths = 0.5 + 0.25 * (1 + np.cos(np.pi * np.minimum(np.arange(6) / 4, 1)))
+    np.testing.assert_allclose(norms_of(np.diff(course, axis=0)), lengths, rtol=1e-12)
+    np.testing.assert_array_equal(course_of(psi, np.zeros((2, 3, 3)), FREE), [psi, psi])
+    resting = course_of(psi, np.zeros((2, 3, 3)), FREE._replace(sparsity=0.1))
+    np.testing.assert_allclose(np.abs(psi - resting[0]), np.minimum(0.1, np.abs(psi)), rtol=1e-12)
+
+
+def test_what_only_noise_moves_stays_at_zero():
+    """The pull stops a coordinate that noise moves, not the one that all gradients agree on."""
+    noise = 0.1 * np.random.default_rng(1).normal(size=(40, 2, 2))
+    gradients = noise + np.array([[1.0, 0.0], [0.0, 0.0]])
+    ascent = Ascent(0.1, 1.0, 40, momentum=0.8, sparsity=0.02)
+    last = course_of(np.zeros((2, 2)), gradients, ascent)[-1].ravel()
+    without = course_of(np.zeros((2, 2)), gradients, ascent._replace(sparsity=0.0))[-1].ravel()
+    assert last[0] > 1.0 and without[0] > 1.0
+    assert np.abs(last[1:]).max() < 0.02 < np.abs(without[1:]).max()
 
 
 def test_a_lifetime_says_no_more_than_its_share():

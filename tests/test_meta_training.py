@@ -39,7 +39,7 @@ def whole():
 
 
 def test_ascent_reaches_the_top_in_scaled_coordinates():
-    sizes = {"n_iterations": 80, "validate_every": 80, "final_step_size": 0.01}
+    sizes = {"n_iterations": 80, "validate_every": 80, "final_step_size": 0.01, "sparsity": 0.0}
     course = _train(Bowl(noise=0.1), **sizes)
     psi = course.coefficients * SCALE
     # Coordinates start 0.5 or 1.5 away and noise of 0.1 is left in each; uphill all the same.
@@ -51,7 +51,13 @@ def test_ascent_reaches_the_top_in_scaled_coordinates():
 
 def test_a_course_is_that_of_its_parts():
     course = _train(Bowl(noise=0.3), start=THETA, averaging=0.6, max_norm=0.7)
-    ascent = Ascent(CONFIG.step_size, CONFIG.final_step_size, 4, CONFIG.max_update)
+    ascent = Ascent(
+        step_size=CONFIG.step_size,
+        final_step_size=CONFIG.final_step_size,
+        n_steps=4,
+        momentum=CONFIG.momentum,
+        sparsity=CONFIG.sparsity,
+    )
     theta, memory, iterates = THETA, ascent.start(THETA.shape), [THETA]
     for i in range(4):
         rule = RULE._replace(coefficients=jax.numpy.asarray(theta))
@@ -59,11 +65,12 @@ def test_a_course_is_that_of_its_parts():
         gradients = np.asarray(Bowl(noise=0.3)(*drawn, 4).gradients) / SCALE
         norms = np.linalg.norm(gradients.reshape(3, -1), axis=1)
         cut = np.minimum(1.0, 0.7 / norms)
-        update, memory = ascent.step((cut[:, None, None] * gradients).mean(axis=0), memory)
-        theta = theta + update / SCALE
+        gradient = (cut[:, None, None] * gradients).mean(axis=0)
+        psi, memory = ascent.step(theta * SCALE, gradient, memory, i)
+        theta = psi / SCALE
         iterates.append(theta)
         np.testing.assert_allclose(course.gradient_norms[i], [np.median(norms), norms.max()])
-    # Adam divides by gradients of order one, so rounding stays rounding.
+    # Gradients are of order one, so rounding stays rounding.
     np.testing.assert_allclose(course.coefficients, iterates, rtol=1e-10, atol=1e-13)
     weights = 0.6 ** np.arange(4, -1, -1)
     mean = np.tensordot(weights / weights.sum(), np.array(iterates), 1)
@@ -120,7 +127,10 @@ def test_seeds_are_disjoint(pair):
     [
         ({"n_iterations": 0}, "n_iterations ≥ 1"),
         ({"step_size": 0.0}, "0 < step_size"),
-        ({"max_update": np.inf}, "0 < max_update < ∞"),
+        ({"step_size": np.inf}, "0 < step_size < ∞"),
+        ({"sparsity": -0.1}, "0 ≤ sparsity < ∞"),
+        ({"sparsity": np.nan}, "0 ≤ sparsity < ∞"),
+        ({"momentum": 1.0}, "0 ≤ momentum < 1"),
         ({"max_norm": 0.0}, "max_norm > 0"),
         ({"final_step_size": 2.0}, "0 ≤ final_step_size ≤ 1"),
         ({"averaging": 1.0}, "0 ≤ averaging < 1"),

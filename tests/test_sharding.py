@@ -70,7 +70,7 @@ def _assert_same(found, alone):
     assert _far(found, alone, "errors") < 1e-12
     assert _far(found, alone, "returns") < 1e-12
     assert _far(found, alone, "gradients") < 1e-10
-    # Adam divides a gradient by its size, so that four steps of it keep its digits.
+    # A step divides by the size of gradients, so that four of them keep their digits.
     for name in ("coefficients", "averaged", "objectives", "held_out_rewards"):
         np.testing.assert_allclose(found[name], alone[name], rtol=1e-8, atol=1e-10, err_msg=name)
     for name in ("selected", "evaluated", "held_out_trials", "lost"):
