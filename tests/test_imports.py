@@ -23,6 +23,7 @@ ORDER = [
     "differences",
     "settings",
     "held_out",
+    "tuning",
     "gradient_cost",
     "gradient_recordings",
     "meta_gradient",
@@ -31,6 +32,7 @@ ORDER = [
     "meta_training",
     "estimator_recordings",
     "meta_recordings",
+    "dissection",
     "recordings",
     "figures",
 ]

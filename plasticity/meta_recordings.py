@@ -1,0 +1,286 @@
+"""What the chapter on meta-training records at full size, and computes small when asked to.
+
+Seeds: 10 map of settings, 11 training, 12 validation and tuning, 13 test. Networks that chose
+anything never judge it.
+"""
+
+import dataclasses
+import time
+from itertools import product
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from plasticity.meta_gradient import Estimator, Pathwise
+from plasticity.meta_training import MetaTraining, coordinate_scale, meta_train
+from plasticity.records import Arrays, Recording
+from plasticity.score_function import WeightScore
+from plasticity.settings import Setting, brief_setting
+from plasticity.three_factor import Rule, make_rule, miconi, node_perturbation, single_term
+from plasticity.tuning import SIZES, at_sizes, errors_of, outcomes, visibility
+from plasticity.types import require
+
+TRAINING, VALIDATION, TEST = 11, 12, 13
+ODD = tuple(product((1, 3, 5), (1, 3, 5)))
+STARTS = ("zero", "(3,3)", "random")
+_VERIFIED = 4  # trials over which float32 and float64 agree
+
+
+# Kick rate (Hz), kick amplitude, delay (ms; cue and response scale with it), τ_x (ms).
+MAP = tuple(product((1.0, 3.0, 10.0), (0.5, 1.0, 2.0), (200.0, 400.0), (20.0,))) + (
+    (3.0, 0.5, 200.0, 5.0),
+    (3.0, 2.0, 200.0, 5.0),
+    (3.0, 0.5, 200.0, 100.0),
+    (3.0, 2.0, 200.0, 100.0),
+)
+
+
+def setting_map(
+    cases=MAP,
+    *,
+    n_units: int = 100,
+    n_runs: int = 24,
+    n_trials: int = 400,
+    sizes: tuple[float, ...] = SIZES[2:8],
+    seed: int = 10,
+) -> Recording:
+    """How many networks learn in each setting, by θ_33 and by node perturbation; a run is a case.
+
+    cases: kick rate, amplitude, delay, τ_x, (runs, 4).
+    trials, reached: (runs, 2 rules, sizes, networks).
+    visible: R² of `visibility`, (runs,).
+    errors: of the first trials with the first size, (runs, 2, networks, 16).
+    """
+    cases = tuple(tuple(case) for case in cases)
+
+    def of(case) -> Setting:
+        rate, amplitude, delay, tau = case
+        times = {"cue": delay / 2, "delay": delay, "response": delay}
+        options = {"kick_rate": rate, "kick_amplitude": amplitude, "tau_filter": tau}
+        return brief_setting(n_units=n_units, **options, **times)
+
+    def rules():
+        return miconi(), node_perturbation(degree=5)
+
+    def compute(part: int) -> Arrays:
+        setting = of(cases[part])
+        found = [
+            outcomes(setting, at_sizes(setting, rule, sizes), seed, range(n_runs), n_trials)
+            for rule in rules()
+        ]
+        row = {
+            "cases": cases[part],
+            "trials": [result.trials for result, _ in found],
+            "reached": [result.reached for result, _ in found],
+            "visible": visibility(setting, seed=seed),
+            "errors": [errors[0, :, :16] for _, errors in found],
+        }
+        return {name: np.array(value)[None] for name, value in row.items()}
+
+    def recompute(which: np.ndarray, _: Arrays) -> Arrays:
+        made = []
+        for case in which:
+            setting = of(cases[case])
+            batches = [at_sizes(setting, rule, sizes[:1]) for rule in rules()]
+            made.append([errors_of(setting, b, seed, range(n_runs), _VERIFIED)[0] for b in batches])
+        return {"errors": np.array(made)}
+
+    parameters = {
+        "cases": [list(c) for c in cases],
+        "n_units": n_units,
+        "n_runs": n_runs,
+        "n_trials": n_trials,
+        "sizes": list(sizes),
+    }
+    return Recording(compute, recompute, len(cases), parameters, seed)
+
+
+TASKS = {"association": "delayed_association", "integration": "evidence_integration"}
+# Of the outer loop; ours, chosen on networks of other seeds.
+TRAINING_RATE = 5e-4
+ESTIMATORS: dict[str, Estimator] = {
+    "pathwise": Pathwise(),
+    "U carried": WeightScore(sigma=1e-3, carry=True),
+}
+VARIANTS = tuple(product(("pathwise",), STARTS)) + tuple(product(("U carried",), STARTS))
+
+
+def start_coefficients(name: str, scale: np.ndarray) -> np.ndarray:
+    """θ to start from: zero, θ_33 = −1, or N(0, 1/4) in units of ψ.
+
+    Raises:
+        ValueError: an unknown start.
+    """
+    require(name in STARTS, "a start of the book", repr(name), f"choose from {STARTS}")
+    theta = np.zeros((6, 6))
+    if name == "(3,3)":
+        theta[3, 3] = -1.0
+    if name == "random":
+        theta = 0.5 * np.random.default_rng(TRAINING).normal(size=(6, 6)) / scale
+    return theta
+
+
+def meta_training(
+    task: str = "association",
+    variants: tuple[tuple[str, str], ...] = VARIANTS,
+    *,
+    n_units: int = 100,
+    n_iterations: int = 40,
+    n_networks: int = 96,
+    n_carried: int = 20,
+    n_trials: int = 60,
+    n_validation: int = 64,
+    checkpoints: Path | None = None,
+) -> Recording:
+    """The outer loop by estimator and start; a run is one of ``variants``.
+
+    With U carried a lifetime costs some five times as much, and ``n_carried`` of them make a step:
+    the same time. All fields of `plasticity.meta_training.MetaTrainingResult` but the rule:
+    ``chosen`` (runs, d+1, d+1) is its θ; ``seconds_taken`` (runs,); ``first_objectives`` (runs, 1)
+    those of the first iteration with 3 lifetimes of 8 trials, in float64, and ``first_gradients``
+    (runs, (d+1)²) the mean of their gradients, each of norm 1.
+    """
+
+    def setting() -> Setting:
+        return brief_setting(TASKS[task], n_units=n_units, learning_rate=TRAINING_RATE)
+
+    def config(estimator: str, **changes) -> MetaTraining:
+        made = MetaTraining(
+            n_iterations=n_iterations,
+            n_networks=n_carried if estimator == "U carried" else n_networks,
+            n_trials=n_trials,
+            step_size=0.3,
+            sparsity=0.01,
+            validate_every=max(1, n_iterations // 10),
+            n_validation=n_validation,
+            training_seed=TRAINING,
+            validation_seed=VALIDATION,
+            test_seed=TEST,
+        )
+        return dataclasses.replace(made, **changes)
+
+    def first(part: int) -> Arrays:
+        """The first iterations small: what is verified."""
+        estimator, start = variants[part]
+        small = {"n_iterations": 2, "n_networks": 3, "n_trials": 8, "n_validation": 2}
+        short = {"validation_trials": 20, "validate_every": 2}
+        with jax.enable_x64(True):
+            place = setting()
+            scale = coordinate_scale(place, place.rule, TRAINING)
+            theta = start_coefficients(start, scale)
+            made = config(estimator, **small, **short)
+            course = meta_train(place, ESTIMATORS[estimator], theta, made, progress=False)
+        return {
+            "first_objectives": course.objectives,
+            "first_iterates": (course.coefficients[1:] * course.scale).ravel(),
+        }
+
+    def compute(part: int) -> Arrays:
+        estimator, start = variants[part]
+        place = setting()
+        scale = coordinate_scale(place, place.rule, TRAINING)
+        theta, made = start_coefficients(start, scale), config(estimator)
+        file = checkpoints and checkpoints / f"{task}-{part}.checkpoint.npz"
+        began = time.perf_counter()
+        course = meta_train(place, ESTIMATORS[estimator], theta, made, checkpoint=file)
+        row = {name: a for name, a in course._asdict().items() if name not in ("rule", "selected")}
+        row |= {
+            "selected": course.selected,
+            "chosen": course.rule.coefficients,
+            "seconds_taken": time.perf_counter() - began,
+        }
+        return {name: np.asarray(a)[None] for name, a in (row | first(part)).items()}
+
+    def recompute(runs: np.ndarray, _: Arrays) -> Arrays:
+        made = [first(int(run)) for run in runs]
+        return {name: np.stack([row[name] for row in made]) for name in made[0]}
+
+    parameters = {
+        "task": task,
+        "variants": [list(v) for v in variants],
+        "n_units": n_units,
+        "n_iterations": n_iterations,
+        "n_networks": n_networks,
+        "n_carried": n_carried,
+        "n_trials": n_trials,
+        "n_validation": n_validation,
+        "learning_rate": TRAINING_RATE,
+    }
+    return Recording(compute, recompute, len(variants), parameters, TRAINING)
+
+
+def learned_coefficients(arrays: Arrays, estimator: str = "pathwise") -> np.ndarray:
+    """θ of the start that did best on validation networks, from the arrays of `meta_training`."""
+    names = [list(ESTIMATORS)[0]] * 3 + [list(ESTIMATORS)[1]] * 3
+    rows = [r for r in range(len(arrays["chosen"])) if names[r] == estimator]
+    best = [np.nanmin(arrays["held_out_trials"][row]) for row in rows]
+    return arrays["chosen"][rows[int(np.argmin(best))]]
+
+
+def compared_rules(learned: np.ndarray, by_carried: np.ndarray) -> dict[str, Rule]:
+    """The rules that are tuned and compared, before they are given their rates."""
+    rules = {"learned": make_rule(learned), "learned, U carried": make_rule(by_carried)}
+    rules |= {f"({k},{ell})": single_term(k, ell) for k, ell in ODD}
+    return rules | {"node perturbation": node_perturbation(degree=5)}
+
+
+def rule_comparison(
+    task: str,
+    learned: np.ndarray,
+    by_carried: np.ndarray,
+    *,
+    n_units: int = 100,
+    n_tuning: int = 64,
+    n_runs: int = 512,
+    n_trials: int = 400,
+    sizes: tuple[float, ...] = SIZES,
+) -> Recording:
+    """Each rule tuned over sizes and both signs on validation networks, then compared on others.
+
+    A run is a rule, in the order of `compared_rules`:
+
+        tuning: trials to criterion on validation networks, (rules, 2 signs · sizes, tuning).
+        best: size of the smallest restricted mean, negative for a flipped sign, (rules,).
+        trials, reached: on the same test networks for every rule, (rules, n_runs).
+        blocks: mean error of 20 trials each, (rules, n_runs, n_trials // 20).
+        errors: of the first trials, (rules, 32 networks, 16).
+    """
+    rules = compared_rules(learned, by_carried)
+    names = list(rules)
+    both = tuple(sizes) + tuple(-s for s in sizes)
+
+    def compute(part: int) -> Arrays:
+        setting = brief_setting(TASKS[task], n_units=n_units)
+        rule = rules[names[part]]
+        batch = at_sizes(setting, rule, both)
+        tuning = outcomes(setting, batch, VALIDATION, range(n_tuning), n_trials)[0].trials
+        best = both[int(tuning.mean(axis=-1).argmin())]
+        batch = at_sizes(setting, rule, [best])
+        result, errors = outcomes(setting, batch, TEST, range(n_runs), n_trials)
+        whole = np.nan_to_num(errors[0, :, : n_trials // 20 * 20], nan=2.0)
+        row = {"tuning": tuning, "best": best, "errors": errors[0, :32, :16]}
+        row |= {"trials": result.trials[0], "reached": result.reached[0]}
+        row |= {"blocks": whole.reshape(n_runs, -1, 20).mean(axis=-1).astype(np.float32)}
+        return {name: np.asarray(a)[None] for name, a in row.items()}
+
+    def recompute(runs: np.ndarray, arrays: Arrays) -> Arrays:
+        setting = brief_setting(TASKS[task], n_units=n_units)
+        made = []
+        for run in runs:
+            batch = at_sizes(setting, rules[names[run]], [float(arrays["best"][run])])
+            n = arrays["errors"].shape[1]
+            made.append(errors_of(setting, batch, TEST, range(n), _VERIFIED)[0])
+        return {"errors": np.stack(made)}
+
+    parameters = {
+        "task": task,
+        "learned": np.round(learned, 6).tolist(),
+        "by_carried": np.round(by_carried, 6).tolist(),
+        "n_units": n_units,
+        "n_tuning": n_tuning,
+        "n_runs": n_runs,
+        "n_trials": n_trials,
+        "sizes": list(sizes),
+    }
+    return Recording(compute, recompute, len(names), parameters, TEST)
