@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from plasticity.estimator_recordings import estimator_signal
 from plasticity.gradient_recordings import gradient_cost, gradient_validation, tangent_growth
 from plasticity.learning import Learner
 from plasticity.records import Arrays, Recording, load_record
@@ -200,6 +201,7 @@ RECORDINGS: dict[str, Callable[[Path], Recording]] = {
     "gradient_validation": lambda _: gradient_validation(),
     "tangent_growth": lambda _: tangent_growth(),
     "gradient_cost": lambda _: gradient_cost(),
+    "estimator_signal": lambda _: estimator_signal(),
 } | {
     f"miconi_without_{quirk}": lambda _, quirk=quirk: miconi_parity(quirk, n_runs=24)
     for quirk in QUIRKS

@@ -22,10 +22,17 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from plasticity.exploration import Exploration
+from plasticity.gradient_cost import mean_reward
 from plasticity.learning import Learner
-from plasticity.meta_gradient import Pathwise
+from plasticity.meta_gradient import EvolutionStrategy, Pathwise
 from plasticity.network import Network, make_network
-from plasticity.score_function import Scores, WeightScore, score_gradients, scored_lifetime
+from plasticity.score_function import (
+    ParameterScore,
+    Scores,
+    WeightScore,
+    score_gradients,
+    scored_lifetime,
+)
 from plasticity.tasks import Task, delayed_association
 from plasticity.three_factor import Rule, make_rule
 from plasticity.types import Coefficients, Scalar
@@ -229,6 +236,57 @@ def compare_diffusion(sigma: float, n_samples: int, *, seed: int = 0) -> dict[st
     two = jax.tree.map(lambda a: a[:2], (keys, networks))
     pathwise = Pathwise()(*two, *toy[1:]).gradients
     return table | {"pathwise, without noise": compare(pathwise[0], pathwise, truth)}
+
+
+def compare_exploration(spread: float, n_samples: int, *, seed: int = 0) -> dict[str, Comparison]:
+    """Estimators that explore rules, each against the gradient of the return it is true to.
+
+    Their expectations are quadratures over ε, of one draw of four coefficients (7 nodes each) or
+    of a draw in each of the two trials whose update matters (3 nodes each): rules smoothed by more
+    than some 0.1 need more nodes. Pathwise shows the gap to the return of the rule itself.
+    """
+    toy, ones = diffusion(), ((1.0, 1.0), (1.0, 1.0))
+    theta, key = toy.rule.coefficients, jax.random.key(seed)
+    lifetime = partial(mean_reward, key=key, **toy._asdict())
+    values = jax.jit(jax.vmap(lambda coefficients: lifetime(coefficients)[0]))
+    epsilon, weights = _normal_nodes(7, (2, 2))
+    smoothed = jax.grad(lambda center: weights @ values(center + spread * epsilon))(theta)
+    slopes = (values(theta + spread * epsilon) - values(theta - spread * epsilon)) / (2 * spread)
+    jitter = ParameterScore(spread=spread, scale=ones)
+    nodes, shares = _normal_nodes(3, (2, 2, 2))
+    nodes = jnp.concatenate([nodes, jnp.zeros((len(nodes), 1, 2, 2), nodes.dtype)], axis=1)
+
+    def jittered(center):
+        moved = toy._replace(rule=toy.rule._replace(coefficients=center))
+        return shares @ _course_at(moved, jitter, nodes).rewards.mean(axis=1)
+
+    scores = score_gradients(*_course_at(toy, jitter, nodes), baseline="none")
+    keys = jax.random.split(key, n_samples)
+    networks = jax.tree.map(lambda a: jnp.broadcast_to(a, (n_samples, *a.shape)), toy.network)
+
+    def samples(estimator, n=n_samples):
+        few = jax.tree.map(lambda a: a[:n], (keys, networks))
+        return estimator(*few, *toy[1:]).gradients
+
+    strategy, pathwise = EvolutionStrategy(spread=spread, scale=ones), samples(Pathwise(), 2)
+    expected = jnp.tensordot(weights * slopes, epsilon, 1)
+    return {
+        "evolution strategy": compare(expected, samples(strategy), smoothed),
+        "parameter score": compare(
+            jnp.tensordot(shares, scores, 1), samples(jitter), jax.grad(jittered)(theta)
+        ),
+        "pathwise, rule unmoved": compare(pathwise[0], pathwise, smoothed),
+    }
+
+
+def _normal_nodes(n_nodes: int, shape: tuple[int, ...]):
+    """Nodes (Q, *shape) and weights (Q,) of a product quadrature over N(0, 1)."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(n_nodes)
+    size = int(np.prod(shape))
+    grids = np.meshgrid(*[nodes] * size, indexing="ij")
+    grid = np.stack([g.ravel() for g in grids], axis=1).reshape(-1, *shape)
+    joint = reduce(np.multiply.outer, [weights / weights.sum()] * size).ravel()
+    return jnp.asarray(grid, float), jnp.asarray(joint, float)
 
 
 @partial(jax.jit, static_argnums=1)

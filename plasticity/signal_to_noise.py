@@ -1,0 +1,53 @@
+"""Mean, spread and direction of B estimates of one gradient of P components, (B, P)."""
+
+import numpy as np
+from jaxtyping import Float
+
+Estimates = Float[np.ndarray, "B P"]
+
+
+def signal_to_noise(estimates: Estimates) -> Float[np.ndarray, "3"]:
+    """(‖m‖² − Σ se²)/(B Σ se²), m the mean: squared signal over variance of one estimate, and 95%.
+
+    ‖m‖² exceeds the squared signal by Σ se² on average; taken off, the numerator may be negative.
+    B times the result is the signal-to-noise power of m. The interval is the spread of a bootstrap
+    over estimates, put around the result; without a signal it is too wide rather than too narrow.
+    """
+    n = len(estimates)
+
+    def of(weights):
+        mean = weights @ estimates / n
+        variance = (weights @ estimates**2 / n - mean**2).sum(axis=-1) * n / (n - 1)
+        return (np.sum(mean**2, axis=-1) - variance / n) / np.maximum(variance, 1e-300)
+
+    drawn = of(_resamples(n))
+    spread = np.quantile(drawn - drawn.mean(), (0.025, 0.975))
+    return of(np.ones(n)) + np.concatenate([[0.0], spread])
+
+
+def alignment(estimates: Estimates, direction: Float[np.ndarray, "P"]) -> Float[np.ndarray, "3"]:
+    """Cosine of the mean estimate with a direction, and a 95% bootstrap interval over estimates."""
+
+    def of(weights):
+        mean = weights @ estimates
+        length = np.linalg.norm(mean, axis=-1) * np.linalg.norm(direction)
+        return mean @ direction / np.maximum(length, 1e-300)
+
+    n = len(estimates)
+    return np.append(of(np.ones(n)), np.quantile(of(_resamples(n)), (0.025, 0.975)))
+
+
+def mean_and_error(estimates: Float[np.ndarray, "B *rest"]) -> Float[np.ndarray, "2 *rest"]:
+    """Mean over the first axis and its standard error."""
+    error = estimates.std(axis=0, ddof=1) / len(estimates) ** 0.5
+    return np.stack([estimates.mean(axis=0), error])
+
+
+def normalised(estimates: Estimates) -> Estimates:
+    """Each estimate divided by its norm, zero left as it is: what the outer loop adds up."""
+    norms = np.linalg.norm(estimates, axis=-1, keepdims=True)
+    return estimates / np.where(norms > 0, norms, 1.0)
+
+
+def _resamples(n: int, number: int = 2000) -> Float[np.ndarray, "number n"]:
+    return np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=number).astype(float)
