@@ -210,29 +210,27 @@ def meta_training(
     return Recording(compute, recompute, len(variants), parameters, TRAINING)
 
 
-def learned_coefficients(arrays: Arrays, estimator: str = "pathwise") -> np.ndarray:
-    """θ of the start that did best on validation networks, from the arrays of `meta_training`."""
-    names = [list(ESTIMATORS)[0]] * 3 + [list(ESTIMATORS)[1]] * 3
-    rows = [r for r in range(len(arrays["chosen"])) if names[r] == estimator]
-    best = [np.nanmin(arrays["held_out_trials"][row]) for row in rows]
-    return arrays["chosen"][rows[int(np.argmin(best))]]
+def learned_coefficients(arrays: Arrays, variants=VARIANTS, estimator: str = "pathwise"):
+    """θ and scale of the start that did best on validation networks, from `meta_training`."""
+    rows = [row for row, (name, _) in enumerate(variants) if name == estimator]
+    best = min(rows, key=lambda row: np.nanmin(arrays["held_out_trials"][row]))
+    return arrays["chosen"][best].astype(float), arrays["scale"][best]
 
 
-def compared_rules(learned: np.ndarray, by_carried: np.ndarray) -> dict[str, Rule]:
+def compared_rules(learned: dict[str, np.ndarray]) -> dict[str, Rule]:
     """The rules that are tuned and compared, before they are given their rates."""
-    rules = {"learned": make_rule(learned), "learned, U carried": make_rule(by_carried)}
+    rules = {name: make_rule(theta) for name, theta in learned.items()}
     rules |= {f"({k},{ell})": single_term(k, ell) for k, ell in ODD}
     return rules | {"node perturbation": node_perturbation(degree=5)}
 
 
-def rule_comparison(
+def meta_comparison(
     task: str,
-    learned: np.ndarray,
-    by_carried: np.ndarray,
+    learned: dict[str, np.ndarray],
     *,
     n_units: int = 100,
     n_tuning: int = 64,
-    n_runs: int = 512,
+    n_runs: int = 384,
     n_trials: int = 400,
     sizes: tuple[float, ...] = SIZES,
 ) -> Recording:
@@ -246,7 +244,7 @@ def rule_comparison(
         blocks: mean error of 20 trials each, (rules, n_runs, n_trials // 20).
         errors: of the first trials, (rules, 32 networks, 16).
     """
-    rules = compared_rules(learned, by_carried)
+    rules = compared_rules(learned)
     names = list(rules)
     both = tuple(sizes) + tuple(-s for s in sizes)
 
@@ -275,8 +273,7 @@ def rule_comparison(
 
     parameters = {
         "task": task,
-        "learned": np.round(learned, 6).tolist(),
-        "by_carried": np.round(by_carried, 6).tolist(),
+        "learned": {name: np.round(theta, 6).tolist() for name, theta in learned.items()},
         "n_units": n_units,
         "n_tuning": n_tuning,
         "n_runs": n_runs,

@@ -12,9 +12,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from plasticity.dissection import knock_outs, sparse_rules, transfer
 from plasticity.estimator_recordings import estimator_signal
 from plasticity.gradient_recordings import gradient_cost, gradient_validation, tangent_growth
 from plasticity.learning import Learner
+from plasticity.meta_recordings import (
+    TASKS,
+    VARIANTS,
+    learned_coefficients,
+    meta_comparison,
+    meta_training,
+    setting_map,
+)
 from plasticity.records import Arrays, Recording, load_record
 from plasticity.settings import QUIRKS, association_setting, miconi_setting
 from plasticity.statistics import trials_to_criterion
@@ -194,6 +203,30 @@ def _comparison_at_tuned_rates(records: Path) -> Recording:
     return rule_comparison(tuned_rates(load_record(records / "rule_tuning.npz").arrays))
 
 
+def _learned(records: Path, task: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """θ and scale of the learned rules of a task by the estimator that learned them."""
+    record = load_record(records / f"meta_training_{task}.npz")
+    variants = [tuple(v) for v in record.provenance["parameters"]["variants"]]
+    names = dict.fromkeys(name for name, _ in variants)
+    return {name: learned_coefficients(record.arrays, variants, name) for name in names}
+
+
+def _meta_comparison(records: Path, task: str) -> Recording:
+    learned = {f"learned, {n}": theta for n, (theta, _) in _learned(records, task).items()}
+    return meta_comparison(task, learned)
+
+
+def _knock_outs(records: Path) -> Recording:
+    best = load_record(records / "meta_comparison_association.npz").arrays["best"][0]
+    return knock_outs(*_learned(records, "association")["pathwise"], float(best))
+
+
+def _transfer(records: Path) -> Recording:
+    learned = [_learned(records, task)["pathwise"][0] for task in TASKS]
+    return transfer(*learned)
+
+
+# A record comes after those that it is made from.
 RECORDINGS: dict[str, Callable[[Path], Recording]] = {
     "rule_tuning": lambda _: rule_tuning(),
     "rule_comparison": _comparison_at_tuned_rates,
@@ -202,6 +235,14 @@ RECORDINGS: dict[str, Callable[[Path], Recording]] = {
     "tangent_growth": lambda _: tangent_growth(),
     "gradient_cost": lambda _: gradient_cost(),
     "estimator_signal": lambda _: estimator_signal(),
+    "setting_map": lambda _: setting_map(),
+    "meta_training_association": lambda _: meta_training("association"),
+    "meta_training_integration": lambda _: meta_training("integration", VARIANTS[:3]),
+    "meta_comparison_association": partial(_meta_comparison, task="association"),
+    "meta_comparison_integration": partial(_meta_comparison, task="integration"),
+    "knock_outs": _knock_outs,
+    "sparse_rules": lambda records: sparse_rules(*_learned(records, "association")["pathwise"]),
+    "transfer": _transfer,
 } | {
     f"miconi_without_{quirk}": lambda _, quirk=quirk: miconi_parity(quirk, n_runs=24)
     for quirk in QUIRKS
