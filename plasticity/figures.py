@@ -143,3 +143,70 @@ def plot_band(
     low, high = np.quantile(curves, [0.5 - share / 2, 0.5 + share / 2], axis=0)
     ax.plot(x, np.median(curves, axis=0), color=colour, ls=dash, label=label)
     ax.fill_between(x, low, high, color=colour, alpha=0.2, lw=0)
+
+
+def plot_signal(ax: Axes, x: np.ndarray, numbers: np.ndarray, label: str, index: int) -> None:
+    """Numbers (points, 3), each with the ends of its interval, against ascending positive x.
+
+    The lines are moved apart a little, so that intervals at the same x do not hide each other.
+    """
+    estimate, low, high = np.asarray(numbers).T
+    sides = np.stack([estimate - low, high - estimate])
+    options = {"color": COLOURS[index % len(COLOURS)], "ls": DASHES[index % len(DASHES)]}
+    moved = np.asarray(x) * 1.05 ** (index - 2)
+    marker = "os^Dv<>*"[index % 8]
+    ax.errorbar(moved, estimate, sides, label=label, marker=marker, ms=4, capsize=2, **options)
+    ax.axhline(0, color="0.3", lw=0.8)
+    ax.set(xscale="log")
+    ax.set_xticks(x, [f"{value:g}" for value in x])
+    ax.minorticks_off()
+
+
+def plot_coefficients(ax: Axes, psi: np.ndarray, label: str) -> AxesImage:
+    """A rule as a table (d+1, d+1); odd–odd terms in colour, the others, which are neither, grey."""
+    d = psi.shape[0] - 1
+    bound = float(np.abs(psi).max()) or 1.0
+    odd = np.outer(np.arange(d + 1) % 2, np.arange(d + 1) % 2).astype(bool)
+    options = {"interpolation": "nearest", "origin": "lower"}
+    grey = np.ma.masked_where(odd, np.abs(psi))
+    ax.imshow(grey, cmap="Greys", vmin=0, vmax=2 * bound, **options)
+    coloured = np.ma.masked_where(~odd, psi)
+    image = ax.imshow(coloured, cmap="PuOr", vmin=-bound, vmax=bound, **options)
+    for k in range(d + 1):
+        for ell in range(d + 1):
+            dark = abs(psi[k, ell]) > 0.65 * bound
+            text = f"{psi[k, ell]:.2f}".replace("-0.00", "0.00")
+            colour = "white" if dark else "black"
+            ax.text(ell, k, text, ha="center", va="center", fontsize=6.5, color=colour)
+    ax.set(xlabel="power $\\ell$ of $\\Delta$", ylabel="power $k$ of $r$")
+    ax.set(xticks=range(d + 1), yticks=range(d + 1))
+    ax.grid(False)
+    ax.figure.colorbar(image, ax=ax, label=label, shrink=0.85)
+    return image
+
+
+def plot_rule_map(
+    ax: Axes, coefficients: np.ndarray, largest: float, label: str, scale: float
+) -> AxesImage:
+    """H(r, Δ) = Σ θ_kℓ r^k Δ^ℓ over r (across) and Δ up to ``largest``, in units of ``scale``."""
+    r, delta = np.meshgrid(np.linspace(-1, 1, 121), np.linspace(-largest, largest, 121))
+    height = np.polynomial.polynomial.polyval2d(r, delta, coefficients) / scale
+    bound = float(np.abs(height).max())
+    extent = (-1, 1, -largest, largest)
+    options = {"cmap": "PuOr", "vmin": -bound, "vmax": bound, "origin": "lower", "aspect": "auto"}
+    image = ax.imshow(height, extent=extent, **options)
+    ax.contour(r, delta, height, levels=[-0.1 * bound, 0.1 * bound], colors="0.3", linewidths=0.8)
+    ax.set(xlabel="presynaptic rate $r$", ylabel="fluctuation $\\Delta = \\bar x - x$")
+    ax.grid(False)
+    ax.figure.colorbar(image, ax=ax, label=label, shrink=0.85)
+    return image
+
+
+def plot_training(
+    ax: Axes, iterations: np.ndarray, values: np.ndarray, label: str, index: int, ylabel: str
+) -> None:
+    """A number against meta-iteration, one line a start."""
+    colour, dash = COLOURS[index % len(COLOURS)], DASHES[index % len(DASHES)]
+    marker = "o" if len(values) < 20 else None
+    ax.plot(iterations, values, color=colour, ls=dash, label=label, marker=marker, ms=3.5)
+    ax.set(xlabel="meta-iteration", ylabel=ylabel)

@@ -131,3 +131,18 @@ def bootstrap_interval(
 def mean_difference(first, second, axis: int = -1) -> np.ndarray | np.floating:
     """mean(first) − mean(second): a statistic for paired samples."""
     return np.mean(first, axis=axis) - np.mean(second, axis=axis)
+
+
+def mean_ratio(first, second, axis: int = -1) -> np.ndarray | np.floating:
+    """mean(first) / mean(second): a statistic for paired samples."""
+    return np.mean(first, axis=axis) / np.mean(second, axis=axis)
+
+
+def share_closed(rule, start, reference, axis: int = -1) -> np.ndarray | np.floating:
+    """(mean(start) − mean(rule)) / (mean(start) − mean(reference)): a statistic for three samples.
+
+    How far a rule goes from ``start`` (0) to ``reference`` (1). (Ours.)
+    """
+    means = (np.mean(sample, axis=axis) for sample in (rule, start, reference))
+    rule_mean, start_mean, reference_mean = means
+    return (start_mean - rule_mean) / (start_mean - reference_mean)
