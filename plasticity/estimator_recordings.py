@@ -15,7 +15,7 @@ from plasticity.signal_to_noise import alignment, mean_and_error, normalised, si
 from plasticity.three_factor import make_rule
 from plasticity.types import require
 
-STEP = 0.25  # that of `plasticity.meta_training.MetaTraining`
+STEPS = (0.05, 0.25)  # the second is that of `plasticity.meta_training.MetaTraining`
 _VERIFIED = 4  # trials
 _VERIFIED_RUNS = 2  # lifetimes of a case
 
@@ -45,9 +45,10 @@ def estimator_signal(
         counts: of lifetimes, and of those that were not finite, (cases, S, 2).
         gap: return minus that of the undisturbed rule in the same lifetime, and its standard error,
             (cases, S, 2).
-        gain: change of J over the longest horizon, and its standard error, by a step of length
-            `STEP` along the mean of the estimates divided by their norms, on as many other
-            networks, (cases, 2).
+        gain: change of J over the longest horizon by a step of each length of `STEPS` along the
+            mean of the normalised estimates, by one in the opposite direction, and half their
+            difference, which is odd in the step; with standard errors, on as many other
+            networks, (cases, 2, 3, 2).
         cost: seconds of one core for a lifetime; this depends on the machine, (cases, S).
         reference: mean of `REFERENCE` over other networks, and its error, (cases, S, 2, P).
         first_returns, first_gradients: of two lifetimes of four trials, the latter divided by
@@ -75,13 +76,16 @@ def estimator_signal(
     def gains(case: tuple[float, Sampler], means: np.ndarray) -> np.ndarray:
         """What steps along the means, (variants, P), change on other networks."""
         setting, scale, _ = at(case)
-        directions = normalised(means).reshape(-1, *scale.shape)
-        theta = np.asarray(setting.rule.coefficients, float) + STEP * directions / scale
+        directions = normalised(means).reshape(-1, 1, 1, *scale.shape)
+        moves = np.multiply.outer(STEPS, (1.0, -1.0))[..., None, None] * directions / scale
+        theta = (np.asarray(setting.rule.coefficients, float) + moves).reshape(-1, *scale.shape)
         rules = make_rule(theta, learning_rate=case[0], clip=float(setting.rule.clip))
         runs = np.arange(n_lifetimes, 2 * n_lifetimes)
         moved = np.asarray(setting.learn(seed, runs, max(horizons), rules).rewards, float)
         change = moved - undisturbed(case[0], case[1].n_units)[n_lifetimes:]
-        return np.stack([mean_and_error(rule) for rule in change.mean(axis=-1)])
+        up, down = np.moveaxis(change.mean(axis=-1).reshape(*moves.shape[:3], -1), 2, 0)
+        three = np.stack([up, down, (up - down) / 2], axis=2)
+        return np.moveaxis(mean_and_error(np.moveaxis(three, -1, 0)), 0, -1)
 
     def first_lifetimes(case) -> Arrays:
         rows, _ = case[1].sample(*at(case), range(_VERIFIED_RUNS), (_VERIFIED,))

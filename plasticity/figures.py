@@ -163,7 +163,7 @@ def plot_signal(ax: Axes, x: np.ndarray, numbers: np.ndarray, label: str, index:
 
 
 def plot_coefficients(ax: Axes, psi: np.ndarray, label: str) -> AxesImage:
-    """A rule as a table (d+1, d+1); odd–odd terms in colour, the others, which are neither, grey."""
+    """A rule as a table (d+1, d+1): odd–odd ones in colour, the others, which are neither, grey."""
     d = psi.shape[0] - 1
     bound = float(np.abs(psi).max()) or 1.0
     odd = np.outer(np.arange(d + 1) % 2, np.arange(d + 1) % 2).astype(bool)

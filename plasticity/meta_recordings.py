@@ -103,7 +103,6 @@ ESTIMATORS: dict[str, Estimator] = {
     "pathwise": Pathwise(),
     "U carried": WeightScore(sigma=1e-3, carry=True),
 }
-VARIANTS = tuple(product(("pathwise",), STARTS)) + tuple(product(("U carried",), STARTS))
 
 
 def start_coefficients(name: str, scale: np.ndarray) -> np.ndarray:
@@ -123,7 +122,8 @@ def start_coefficients(name: str, scale: np.ndarray) -> np.ndarray:
 
 def meta_training(
     task: str = "association",
-    variants: tuple[tuple[str, str], ...] = VARIANTS,
+    estimator: str = "pathwise",
+    starts: tuple[str, ...] = STARTS,
     *,
     n_units: int = 100,
     n_iterations: int = 40,
@@ -131,9 +131,10 @@ def meta_training(
     n_carried: int = 20,
     n_trials: int = 60,
     n_validation: int = 64,
+    validation_trials: int = 400,
     checkpoints: Path | None = None,
 ) -> Recording:
-    """The outer loop by estimator and start; a run is one of ``variants``.
+    """The outer loop from several starts; a run is a start.
 
     With U carried a lifetime costs some five times as much, and ``n_carried`` of them make a step:
     the same time. All fields of `plasticity.meta_training.MetaTrainingResult` but the rule:
@@ -145,7 +146,7 @@ def meta_training(
     def setting() -> Setting:
         return brief_setting(TASKS[task], n_units=n_units, learning_rate=TRAINING_RATE)
 
-    def config(estimator: str, **changes) -> MetaTraining:
+    def config(**changes) -> MetaTraining:
         made = MetaTraining(
             n_iterations=n_iterations,
             n_networks=n_carried if estimator == "U carried" else n_networks,
@@ -154,6 +155,7 @@ def meta_training(
             sparsity=0.01,
             validate_every=max(1, n_iterations // 10),
             n_validation=n_validation,
+            validation_trials=validation_trials,
             training_seed=TRAINING,
             validation_seed=VALIDATION,
             test_seed=TEST,
@@ -162,14 +164,13 @@ def meta_training(
 
     def first(part: int) -> Arrays:
         """The first iterations small: what is verified."""
-        estimator, start = variants[part]
         small = {"n_iterations": 2, "n_networks": 3, "n_trials": 8, "n_validation": 2}
         short = {"validation_trials": 20, "validate_every": 2}
         with jax.enable_x64(True):
             place = setting()
             scale = coordinate_scale(place, place.rule, TRAINING)
-            theta = start_coefficients(start, scale)
-            made = config(estimator, **small, **short)
+            theta = start_coefficients(starts[part], scale)
+            made = config(**small, **short)
             course = meta_train(place, ESTIMATORS[estimator], theta, made, progress=False)
         return {
             "first_objectives": course.objectives,
@@ -177,11 +178,10 @@ def meta_training(
         }
 
     def compute(part: int) -> Arrays:
-        estimator, start = variants[part]
         place = setting()
         scale = coordinate_scale(place, place.rule, TRAINING)
-        theta, made = start_coefficients(start, scale), config(estimator)
-        file = checkpoints and checkpoints / f"{task}-{part}.checkpoint.npz"
+        theta, made = start_coefficients(starts[part], scale), config()
+        file = checkpoints and checkpoints / f"{task}-{estimator}-{part}.npz"
         began = time.perf_counter()
         course = meta_train(place, ESTIMATORS[estimator], theta, made, checkpoint=file)
         row = {name: a for name, a in course._asdict().items() if name not in ("rule", "selected")}
@@ -198,35 +198,36 @@ def meta_training(
 
     parameters = {
         "task": task,
-        "variants": [list(v) for v in variants],
+        "estimator": estimator,
+        "starts": list(starts),
         "n_units": n_units,
         "n_iterations": n_iterations,
         "n_networks": n_networks,
         "n_carried": n_carried,
         "n_trials": n_trials,
         "n_validation": n_validation,
+        "validation_trials": validation_trials,
         "learning_rate": TRAINING_RATE,
     }
-    return Recording(compute, recompute, len(variants), parameters, TRAINING)
+    return Recording(compute, recompute, len(starts), parameters, TRAINING)
 
 
-def learned_coefficients(arrays: Arrays, variants=VARIANTS, estimator: str = "pathwise"):
+def learned_coefficients(arrays: Arrays) -> tuple[np.ndarray, np.ndarray]:
     """θ and scale of the start that did best on validation networks, from `meta_training`."""
-    rows = [row for row, (name, _) in enumerate(variants) if name == estimator]
-    best = min(rows, key=lambda row: np.nanmin(arrays["held_out_trials"][row]))
+    best = int(np.argmin(np.nanmin(arrays["held_out_trials"], axis=1)))
     return arrays["chosen"][best].astype(float), arrays["scale"][best]
 
 
-def compared_rules(learned: dict[str, np.ndarray]) -> dict[str, Rule]:
+def compared_rules(learned: np.ndarray) -> dict[str, Rule]:
     """The rules that are tuned and compared, before they are given their rates."""
-    rules = {name: make_rule(theta) for name, theta in learned.items()}
+    rules = {"learned": make_rule(learned)}
     rules |= {f"({k},{ell})": single_term(k, ell) for k, ell in ODD}
     return rules | {"node perturbation": node_perturbation(degree=5)}
 
 
 def meta_comparison(
     task: str,
-    learned: dict[str, np.ndarray],
+    learned: np.ndarray,
     *,
     n_units: int = 100,
     n_tuning: int = 64,
@@ -273,7 +274,7 @@ def meta_comparison(
 
     parameters = {
         "task": task,
-        "learned": {name: np.round(theta, 6).tolist() for name, theta in learned.items()},
+        "learned": np.round(learned, 6).tolist(),
         "n_units": n_units,
         "n_tuning": n_tuning,
         "n_runs": n_runs,

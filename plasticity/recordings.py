@@ -18,7 +18,6 @@ from plasticity.gradient_recordings import gradient_cost, gradient_validation, t
 from plasticity.learning import Learner
 from plasticity.meta_recordings import (
     TASKS,
-    VARIANTS,
     learned_coefficients,
     meta_comparison,
     meta_training,
@@ -203,27 +202,22 @@ def _comparison_at_tuned_rates(records: Path) -> Recording:
     return rule_comparison(tuned_rates(load_record(records / "rule_tuning.npz").arrays))
 
 
-def _learned(records: Path, task: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """θ and scale of the learned rules of a task by the estimator that learned them."""
-    record = load_record(records / f"meta_training_{task}.npz")
-    variants = [tuple(v) for v in record.provenance["parameters"]["variants"]]
-    names = dict.fromkeys(name for name, _ in variants)
-    return {name: learned_coefficients(record.arrays, variants, name) for name in names}
+def _learned(records: Path, task: str) -> tuple[np.ndarray, np.ndarray]:
+    """θ and scale of the learned rule of a task."""
+    return learned_coefficients(load_record(records / f"meta_training_{task}.npz").arrays)
 
 
 def _meta_comparison(records: Path, task: str) -> Recording:
-    learned = {f"learned, {n}": theta for n, (theta, _) in _learned(records, task).items()}
-    return meta_comparison(task, learned)
+    return meta_comparison(task, _learned(records, task)[0])
 
 
 def _knock_outs(records: Path) -> Recording:
     best = load_record(records / "meta_comparison_association.npz").arrays["best"][0]
-    return knock_outs(*_learned(records, "association")["pathwise"], float(best))
+    return knock_outs(*_learned(records, "association"), float(best))
 
 
 def _transfer(records: Path) -> Recording:
-    learned = [_learned(records, task)["pathwise"][0] for task in TASKS]
-    return transfer(*learned)
+    return transfer(*(_learned(records, task)[0] for task in TASKS))
 
 
 # A record comes after those that it is made from.
@@ -237,11 +231,12 @@ RECORDINGS: dict[str, Callable[[Path], Recording]] = {
     "estimator_signal": lambda _: estimator_signal(),
     "setting_map": lambda _: setting_map(),
     "meta_training_association": lambda _: meta_training("association"),
-    "meta_training_integration": lambda _: meta_training("integration", VARIANTS[:3]),
+    "meta_training_integration": lambda _: meta_training("integration"),
+    "meta_training_carried": lambda _: meta_training("association", "U carried"),
     "meta_comparison_association": partial(_meta_comparison, task="association"),
     "meta_comparison_integration": partial(_meta_comparison, task="integration"),
     "knock_outs": _knock_outs,
-    "sparse_rules": lambda records: sparse_rules(*_learned(records, "association")["pathwise"]),
+    "sparse_rules": lambda records: sparse_rules(*_learned(records, "association")),
     "transfer": _transfer,
 } | {
     f"miconi_without_{quirk}": lambda _, quirk=quirk: miconi_parity(quirk, n_runs=24)

@@ -250,8 +250,9 @@ def compare_exploration(spread: float, n_samples: int, *, seed: int = 0) -> dict
     lifetime = partial(mean_reward, key=key, **toy._asdict())
     values = jax.jit(jax.vmap(lambda coefficients: lifetime(coefficients)[0]))
     epsilon, weights = _normal_nodes(7, (2, 2))
-    smoothed = jax.grad(lambda center: weights @ values(center + spread * epsilon))(theta)
-    slopes = (values(theta + spread * epsilon) - values(theta - spread * epsilon)) / (2 * spread)
+    moves = spread * epsilon
+    smoothed = jax.grad(lambda center: weights @ values(center[None] + moves))(theta)
+    slopes = (values(theta[None] + moves) - values(theta[None] - moves)) / (2 * spread)
     jitter = ParameterScore(spread=spread, scale=ones)
     nodes, shares = _normal_nodes(3, (2, 2, 2))
     nodes = jnp.concatenate([nodes, jnp.zeros((len(nodes), 1, 2, 2), nodes.dtype)], axis=1)
