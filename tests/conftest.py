@@ -1,11 +1,16 @@
 """Strict numerics in one place: float64, no silent broadcasting of ranks or mixing of types."""
 
+import os
+
 import jax
 import pytest
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+# What tests run is so small that its compilation takes most of the time; chapters run optimised.
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false"
+jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture

@@ -1,3 +1,5 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import linear
@@ -51,10 +53,17 @@ def sample(n=5, n_trials=6, n_conditions=3):
     return scores, rewards - 3, conditions, np.ones(n, bool)
 
 
-@pytest.mark.parametrize("credit", ["to-go", "all", "immediate"])
-@pytest.mark.parametrize("baseline", ["leave-one-out", "none"])
-@pytest.mark.parametrize("discount", [1.0, 0.7, 0.0])
-def test_credit_and_baselines_are_those_of_plain_loops(credit, baseline, discount):
+@pytest.mark.parametrize(
+    ("discount", "baseline", "credit"),
+    [
+        (1.0, "leave-one-out", "to-go"),
+        (0.7, "none", "to-go"),
+        (0.7, "leave-one-out", "all"),
+        (1.0, "none", "immediate"),
+        (0.0, "leave-one-out", "to-go"),
+    ],
+)
+def test_credit_and_baselines_are_those_of_plain_loops(discount, baseline, credit):
     given = sample()
     shown = [[c[h] for c in given[2]] for h in range(6)]
     assert any(len(set(row)) == 3 for row in shown), "someone shares a condition with nobody"
@@ -82,9 +91,9 @@ def test_a_lifetime_alone_has_no_baseline():
     np.testing.assert_array_equal(*found)
 
 
-def exact_scores(case, carry):
+@partial(jax.jit, static_argnames=("learner", "carry"))
+def exact_scores(rule, learner, carry):
     """Σ ξ ∂μ/∂θ by `jax.jacfwd` of plain learning at the given ξ, prediction errors held fixed."""
-    learner, rule = CASES[case]
 
     def course(coefficients):
         at = rule._replace(coefficients=coefficients)
@@ -100,33 +109,41 @@ def exact_scores(case, carry):
             changes.append(jnp.sum(outcome.change * noise) / SIGMA)
         return jnp.stack(changes)
 
-    return jax.jit(jax.jacfwd(course))(rule.coefficients)
+    return jax.jacfwd(course)(rule.coefficients)
+
+
+@partial(jax.jit, static_argnames=("trial", "learner"))
+def scores(trial, rule, learner):
+    at = (KEY, NETWORK, TASK, rule, learner, N_TRIALS)
+    return scored_lifetime(trial, SIGMA, *at, noise=jnp.asarray(NOISE)).scores
 
 
 @pytest.mark.parametrize(
-    ("case", "carry"),
-    [("dense", False), (CARRIED, False), ("true kick", False), ("dense", True), (CARRIED, True)],
+    ("case", "carry"), [("dense", False), ("kick", False), (CARRIED, False), (CARRIED, True)]
 )
 def test_scores_are_slopes_of_the_update(case, carry):
-    learner, rule = CASES[case]
-    at = (KEY, NETWORK, TASK, rule, learner, N_TRIALS)
-
-    def scores(trial):
-        return jax.jit(lambda xi: scored_lifetime(trial, SIGMA, *at, noise=xi))(NOISE).scores
-
-    found, expected = scores(carried_trial if carry else weight_trial), exact_scores(case, carry)
+    learner, rule = CASES["dense" if case == "kick" else case]
+    if case == "kick":  # the same compiled program
+        rule = rule._replace(true_kick=jnp.array(True))
+    found = scores(carried_trial if carry else weight_trial, rule, learner)
+    expected = exact_scores(rule, learner, carry)
     size = np.abs(expected).max()
     np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12 * size)
     if carry:  # the control: the two differ
-        assert np.abs(scores(weight_trial) - expected).max() > 1e-6 * size
+        assert np.abs(scores(weight_trial, rule, learner) - expected).max() > 1e-6 * size
 
 
 def test_carrying_matters_through_activity_alone():
     # Where neither rates nor kicks depend on W, and rewards are held fixed, there is nothing to
     # carry.
-    keys, networks = linear.lifetimes(3)
-    at = (keys, networks, linear.TASK, linear.RULE, linear.LEARNER, 3)
-    reset, carried = (sample_scores(WeightScore(sigma=0.3, carry=c), *at) for c in (False, True))
+    keys, networks = linear.lifetimes(1)
+    at = (keys[0], jax.tree.map(lambda a: a[0], networks), linear.TASK, linear.RULE, linear.LEARNER)
+    noise = jnp.asarray(NOISE[:, :3, :3])  # draws are float32 and round apart in two programs
+
+    def course(trial):
+        return jax.jit(lambda: scored_lifetime(trial, 0.3, *at, N_TRIALS, noise=noise))()
+
+    reset, carried = course(weight_trial), course(carried_trial)
     np.testing.assert_allclose(reset.scores, carried.scores, rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(reset.rewards, carried.rewards, rtol=1e-12)
 
