@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from cases import LEARNER, TASK
 
-from plasticity.meta_gradient import MetaGradient, Pathwise
+from plasticity.meta_gradient import EvolutionStrategy, MetaGradient
 from plasticity.meta_training import MetaTraining, coordinate_scale, meta_train
 from plasticity.settings import Setting
 from plasticity.three_factor import make_rule
@@ -28,6 +28,8 @@ CONFIG = MetaTraining(
     validate_every=2,
 )
 SCALE = coordinate_scale(SETTING, RULE, CONFIG.training_seed)
+# Differentiates nothing, so that it is compiled in little time.
+ESTIMATOR = EvolutionStrategy(spread=0.1, scale=tuple(map(tuple, SCALE.tolist())))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,12 +62,12 @@ def arrays(result) -> dict[str, np.ndarray]:
 
 
 def train(checkpoint=None) -> dict[str, np.ndarray]:
-    return arrays(meta_train(SETTING, Pathwise(), RULE, CONFIG, checkpoint=checkpoint))
+    return arrays(meta_train(SETTING, ESTIMATOR, RULE, CONFIG, checkpoint=checkpoint))
 
 
 def lifetimes() -> dict[str, np.ndarray]:
     """Gradients of 3 lifetimes, and the 6 lifetimes of 2 rules by 3 networks."""
-    found = Pathwise()(*SETTING.arguments(3, np.arange(3), RULE), CONFIG.n_trials)
+    found = ESTIMATOR(*SETTING.arguments(3, np.arange(3), RULE), CONFIG.n_trials)
     rules = jax.tree.map(lambda a: jnp.stack([a, a]), RULE)
     rules = rules._replace(learning_rate=jnp.array([1e-3, 3e-3]))
     courses = SETTING.learn(3, np.arange(3), 6, rules)

@@ -32,6 +32,14 @@ def _assert_same(first, second):
         np.testing.assert_array_equal(first[name], second[name], err_msg=name)
 
 
+def _iteration(file):
+    """That a checkpoint has reached; −1 if there is none."""
+    if not file.exists():
+        return -1
+    with np.load(file) as kept:
+        return int(kept["iteration"])
+
+
 @pytest.fixture(scope="module")
 def whole():
     """The run that nothing interrupts."""
@@ -191,7 +199,7 @@ def test_more_than_half_lost_stops_with_advice(tmp_path):
     advice = "2 of 3 lifetimes .* in iteration 3, more than half: lower step_size"
     with pytest.raises(FloatingPointError, match=advice):
         _train(Dying(3), file)
-    assert int(np.load(file)["iteration"]) == 2
+    assert _iteration(file) == 2
     _assert_same(arrays(_train(Bowl(noise=0.3), file)), arrays(_train(Bowl(noise=0.3))))
 
 
@@ -231,27 +239,26 @@ def test_a_failed_write_leaves_the_earlier_checkpoint(tmp_path, monkeypatch):
         _train(Bowl(noise=0.3), file)
     assert calls == [0, 1, 2]
     assert [path.name for path in tmp_path.iterdir()] == ["run.npz"]
-    assert int(np.load(file)["iteration"]) == 1
+    assert _iteration(file) == 1
     _assert_same(arrays(_train(Bowl(noise=0.3), file)), arrays(_train(Bowl(noise=0.3))))
 
 
 def test_a_run_that_is_killed_goes_on_to_the_same_bits(tmp_path, whole):
-    file, delay = tmp_path / "run.npz", float(np.random.default_rng().uniform(0.0, 1.6))
+    file, delay = tmp_path / "run.npz", float(np.random.default_rng().uniform(0.0, 1.1))
     program = Path(__file__).with_name("outer_loop_program.py")
-    # Five checkpoints: at least 1.8 s from the first one to the end.
+    # Once all is compiled: at least 1.2 s from the checkpoint of iteration 1 to that of the last.
     options = [tmp_path / "never.npz", "--checkpoint", file, "--slow", "0.2"]
     child = subprocess.Popen([sys.executable, program, *options], stderr=subprocess.PIPE)
     until = time.monotonic() + 120
-    while not file.exists() and child.poll() is None and time.monotonic() < until:
+    while _iteration(file) < 1 and child.poll() is None and time.monotonic() < until:
         time.sleep(0.01)
     time.sleep(delay)
     os.kill(child.pid, signal.SIGKILL)
     _, complaint = child.communicate()
     assert child.returncode == -signal.SIGKILL, complaint.decode()
-    reached = int(np.load(file)["iteration"])
-    assert reached < CONFIG.n_iterations, delay
+    assert 1 <= _iteration(file) < CONFIG.n_iterations, delay
     _assert_same(outer_loop.train(file), whole)
-    assert int(np.load(file)["iteration"]) == CONFIG.n_iterations
+    assert _iteration(file) == CONFIG.n_iterations
 
 
 def test_resuming_without_the_optimiser_would_differ(tmp_path):
