@@ -298,7 +298,7 @@ def _scored(arguments, static, size, noise):
     return jax.vmap(lambda xi: scored_lifetime(*at, noise=xi))(noise)
 
 
-def _course_at(toy: Diffusion, estimator: WeightScore, noise) -> Scores:
+def _course_at(toy: Diffusion, estimator: WeightScore | ParameterScore, noise) -> Scores:
     trial, size = estimator.policy(None, toy.network, toy.task, toy.rule, toy.learner)
     static = (trial, toy.learner, toy.n_trials)
     return _scored((toy.network, toy.task, toy.rule), static, size, noise)
