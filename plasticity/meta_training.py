@@ -266,9 +266,7 @@ def _note(state: Arrays, i: int, found: MetaGradient, failure: float):
     state["lost"][i] = lost = int((~good).sum())
     where = f"{lost} of {good.size} lifetimes are not finite in iteration {i + 1}"
     if 2 * lost > good.size:
-        advice = (
-            "lower step_size or the learning rate, clip changes of weights, or shorten lifetimes"
-        )
+        advice = "lower step_size or the learning rate, clip its updates, or shorten lifetimes"
         raise FloatingPointError(f"{where}, more than half: {advice}")
     if lost:
         warnings.warn(f"{where}: they are left out of the gradient", RuntimeWarning, stacklevel=3)
