@@ -17,6 +17,8 @@ from plasticity.estimator_recordings import estimator_signal
 from plasticity.gradient_recordings import gradient_cost, gradient_validation, tangent_growth
 from plasticity.learning import Learner
 from plasticity.meta_recordings import (
+    BRIEFER,
+    LIGHTER,
     TASKS,
     learned_coefficients,
     meta_comparison,
@@ -208,7 +210,8 @@ def _learned(records: Path, task: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _meta_comparison(records: Path, task: str) -> Recording:
-    return meta_comparison(task, _learned(records, task)[0])
+    sizes = {} if task == "association" else BRIEFER
+    return meta_comparison(task, _learned(records, task)[0], **sizes)
 
 
 def _knock_outs(records: Path) -> Recording:
@@ -231,7 +234,7 @@ RECORDINGS: dict[str, Callable[[Path], Recording]] = {
     "estimator_signal": lambda _: estimator_signal(),
     "setting_map": lambda _: setting_map(),
     "meta_training_association": lambda _: meta_training("association"),
-    "meta_training_integration": lambda _: meta_training("integration"),
+    "meta_training_integration": lambda _: meta_training("integration", **LIGHTER),
     "meta_training_carried": lambda _: meta_training("association", "U carried"),
     "meta_comparison_association": partial(_meta_comparison, task="association"),
     "meta_comparison_integration": partial(_meta_comparison, task="integration"),

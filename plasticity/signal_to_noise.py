@@ -18,11 +18,13 @@ def signal_to_noise(estimates: Estimates) -> Float[np.ndarray, "3"]:
     def of(weights):
         mean = weights @ estimates / n
         variance = (weights @ estimates**2 / n - mean**2).sum(axis=-1) * n / (n - 1)
-        return (np.sum(mean**2, axis=-1) - variance / n) / np.maximum(variance, 1e-300)
+        # Few estimates leave resamples of one of them alone, which have no variance.
+        some = np.where(variance > 1e-12 * np.sum(mean**2, axis=-1), variance, np.nan)
+        return (np.sum(mean**2, axis=-1) - variance / n) / some
 
     drawn = of(_resamples(n))
-    spread = np.quantile(drawn - drawn.mean(), (0.025, 0.975))
-    return of(np.ones(n)) + np.concatenate([[0.0], spread])
+    low, high = np.nanquantile(drawn - np.nanmean(drawn), (0.025, 0.975))
+    return of(np.ones(n)) + np.array([0.0, min(low, 0.0), max(high, 0.0)])
 
 
 def alignment(estimates: Estimates, direction: Float[np.ndarray, "P"]) -> Float[np.ndarray, "3"]:
