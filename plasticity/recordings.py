@@ -1,6 +1,7 @@
 """What the book records at full size, and computes small when asked to.
 
-Seeds: 1 parity, 2 choice of learning rates, 3 comparison of rules at those rates.
+Seeds: 1 parity, 2 choice of learning rates, 3 comparison of rules at those rates; the other modules
+of recordings give their own.
 """
 
 import dataclasses
@@ -12,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from plasticity.black_box import black_box_search
 from plasticity.dissection import knock_outs, sparse_rules, transfer
 from plasticity.estimator_recordings import estimator_signal
 from plasticity.gradient_recordings import gradient_cost, gradient_validation, tangent_growth
@@ -236,6 +238,7 @@ RECORDINGS: dict[str, Callable[[Path], Recording]] = {
     "meta_training_association": lambda _: meta_training("association"),
     "meta_training_integration": lambda _: meta_training("integration", **LIGHTER),
     "meta_training_carried": lambda _: meta_training("association", "U carried"),
+    "black_box": lambda _: black_box_search(),
     "meta_comparison_association": partial(_meta_comparison, task="association"),
     "meta_comparison_integration": partial(_meta_comparison, task="integration"),
     "knock_outs": _knock_outs,

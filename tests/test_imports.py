@@ -34,6 +34,7 @@ ORDER = [
     "estimator_samples",
     "estimator_recordings",
     "meta_recordings",
+    "black_box",
     "dissection",
     "recordings",
     "figures",

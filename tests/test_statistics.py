@@ -7,7 +7,9 @@ from plasticity.statistics import (
     TrialsToCriterion,
     bootstrap_interval,
     mean_difference,
+    mean_ratio,
     restricted_mean,
+    share_closed,
     survival_curve,
     trials_to_criterion,
 )
@@ -86,3 +88,18 @@ def test_bad_arguments_are_named():
         bootstrap_interval(np.zeros(1))
     with pytest.raises(ValueError, match="as many in every sample"):
         bootstrap_interval(np.zeros(4), np.zeros(3), statistic=mean_difference)
+
+
+def test_ratios_and_shares_are_those_of_the_means():
+    rng = np.random.default_rng(0)
+    rule, start, reference = (
+        rng.uniform(1.0, 2.0, size=(3, 5, 40)) + np.array([1, 4, 0])[:, None, None]
+    )
+    ratio = mean_ratio(rule, start)
+    np.testing.assert_allclose(ratio, rule.mean(axis=1) / start.mean(axis=1))
+    share = share_closed(rule, start, reference)
+    assert np.all((0.5 < share) & (share < 1.0))
+    np.testing.assert_allclose(share_closed(start, start, reference), 0.0)
+    np.testing.assert_allclose(share_closed(reference, start, reference), 1.0)
+    interval = bootstrap_interval(rule[0], start[0], statistic=mean_ratio)
+    assert interval.low < ratio[0] < interval.high < 1.0

@@ -1,0 +1,114 @@
+import numpy as np
+import pytest
+
+from plasticity.black_box import black_box_search
+from plasticity.dissection import TERMS, knock_outs, largest, sparse_rules, transfer
+from plasticity.meta_recordings import (
+    TEST,
+    TRAINING,
+    VALIDATION,
+    learned_coefficients,
+    meta_comparison,
+    meta_training,
+    setting_map,
+    start_coefficients,
+)
+from plasticity.records import save_record, verify_record
+
+THETA = np.zeros((6, 6))
+THETA[1, 5], THETA[3, 3] = -1.0, -0.4
+ONES = np.ones((6, 6))
+SMALL = {"n_units": 8, "n_trials": 24}
+
+
+def _verified(tmp_path, recording, changed, tolerance=1e-9):
+    """Small arrays that are verified; with ``changed`` altered they are not."""
+    arrays = recording.live()
+    options = {"parameters": recording.parameters, "seed": recording.seed, "seconds": 0.0}
+    record = save_record(tmp_path / "small.npz", arrays, **options)
+    verify_record(record, recording.recompute, tolerance=tolerance, fraction=1.0)
+    other = arrays | {changed: arrays[changed] + 1e-3}
+    wrong = save_record(tmp_path / "wrong.npz", other, **options)
+    with pytest.raises(ValueError, match=f"recomputed {changed}"):
+        verify_record(wrong, recording.recompute, tolerance=tolerance, fraction=1.0)
+    return arrays
+
+
+def test_seeds_of_training_choice_and_judgement_differ():
+    assert len({TRAINING, VALIDATION, TEST, 10, 14, 15, 16}) == 7
+
+
+def test_the_map_can_be_recorded(tmp_path):
+    recording = setting_map(((3.0, 2.0, 200.0, 20.0),), n_runs=2, sizes=(1e-3, 1e-2), **SMALL)
+    arrays = _verified(tmp_path, recording, "errors")
+    assert arrays["trials"].shape == (1, 2, 2, 2)
+
+
+def test_training_can_be_recorded_and_its_start_verified(tmp_path):
+    sizes = {"n_units": 8, "n_iterations": 2, "n_networks": 3, "n_trials": 6}
+    options = {"n_validation": 2, "validation_trials": 24}
+    recording = meta_training("association", "pathwise", ("zero",), **sizes, **options)
+    arrays = _verified(tmp_path, recording, "first_iterates", 1e-6)
+    theta, scale = learned_coefficients(arrays)
+    assert theta.shape == scale.shape == (6, 6) and scale[3, 3] == 1.0
+    assert arrays["first_objectives"].shape == (1, 2)
+
+
+def test_starts_are_what_they_are_called():
+    assert not start_coefficients("zero", ONES).any()
+    assert start_coefficients("(3,3)", ONES)[3, 3] == -1.0
+    drawn = start_coefficients("random", 2 * ONES)
+    np.testing.assert_allclose(2 * drawn, start_coefficients("random", ONES))
+    with pytest.raises(ValueError, match="a start of the book"):
+        start_coefficients("best", ONES)
+
+
+def test_rules_can_be_compared(tmp_path):
+    sizes = {"n_tuning": 2, "n_runs": 3, "sizes": (1e-3, 1e-2)}
+    recording = meta_comparison("integration", THETA, ((3, 3),), **sizes, **SMALL)
+    arrays = _verified(tmp_path, recording, "errors")
+    assert arrays["tuning"].shape == (3, 4, 2)
+    means = arrays["tuning"].mean(axis=-1)
+    both = np.array([1e-3, 1e-2, -1e-3, -1e-2])
+    np.testing.assert_array_equal(arrays["best"], both[means.argmin(axis=-1)])
+
+
+def test_a_rule_can_be_taken_apart(tmp_path):
+    recording = knock_outs(THETA, ONES, 1e-2, n_runs=2, n_alone=2, sizes=(1e-2,), **SMALL)
+    made = {term: recording.compute(TERMS.index(term)) for term in ((3, 3), (2, 2))}
+    # Nothing is lost without a coefficient that is zero, and something without one that is not.
+    trials = {term: arrays["rewards"][0] for term, arrays in made.items()}
+    np.testing.assert_array_equal(trials[2, 2][0], trials[2, 2][1])
+    assert (trials[3, 3][0] != trials[3, 3][1]).any()
+    again = recording.recompute(np.array([21]), made[3, 3])["errors"]
+    np.testing.assert_allclose(again, made[3, 3]["errors"], rtol=1e-9)
+
+
+def test_the_largest_terms_are_kept_in_scaled_units():
+    scale = ONES.copy()
+    scale[3, 3] = 10.0
+    kept = largest(THETA, scale, 1)
+    assert kept[3, 3] == -0.4 and np.count_nonzero(kept) == 1
+    np.testing.assert_array_equal(largest(THETA, scale, 36), THETA)
+
+
+def test_sparse_rules_can_be_recorded(tmp_path):
+    sizes = {"counts": (1, 2), "n_tuning": 2, "n_runs": 3, "sizes": (1e-2,)}
+    arrays = _verified(tmp_path, sparse_rules(THETA, ONES, **sizes, **SMALL), "errors")
+    assert arrays["count"].tolist() == [1, 2, 0]
+
+
+def test_transfer_can_be_recorded(tmp_path):
+    sizes = {"n_units": 8, "n_tuning": 2, "n_runs": 2, "share": 0.06, "sizes": (1e-2,)}
+    arrays = _verified(tmp_path, transfer(THETA, -THETA, cases=(0, 1), **sizes), "errors")
+    assert arrays["trials"].shape == (2, 5, 2) and arrays["horizon"].tolist() == [24, 24]
+
+
+def test_a_search_by_returns_can_be_recorded(tmp_path):
+    sizes = {"n_units": 8, "n_generations": 2, "population": 4, "n_networks": 2, "n_trials": 4}
+    options = {"n_validation": 2, "validation_trials": 24}
+    recording = black_box_search("association", ("zero",), **sizes, **options)
+    arrays = _verified(tmp_path, recording, "errors")
+    assert arrays["evaluated"].tolist() == [[0, 2]]
+    assert arrays["held_out_trials"].shape == (1, 2)
+    assert (arrays["held_out_trials"].min() <= arrays["held_out_trials"]).all()
