@@ -114,8 +114,8 @@ def brief_setting(
     """Trials of 500 ms (T = 50) with large kicks: where rules are learned. (Ours.)
 
     Network, clip, kick rate and filter are those of `association_setting`. Trials are half as long
-    and kicks four times as large, for the reason that chapter 07 gives. ``parameters`` are those of
-    the task and take the place of its brief durations; kick rate in Hz, amplitude in units of x.
+    and kicks four times as large, for the reasons that chapter 07 gives. ``parameters`` go to the
+    task and take the place of its brief durations; kick rate in Hz, amplitude in units of x.
 
     Raises:
         ValueError: a task without brief durations.
