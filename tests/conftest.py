@@ -1,5 +1,6 @@
 """Strict numerics in one place: float64, no silent broadcasting of ranks or mixing of types."""
 
+import gc
 import os
 
 import jax
@@ -16,3 +17,11 @@ jax.config.update("jax_disable_most_optimizations", True)
 @pytest.fixture
 def key():
     return jax.random.key(20251209)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_programs():
+    """Let go of the programs of a module: each maps memory, and a process may hold 65530 maps."""
+    yield
+    jax.clear_caches()
+    gc.collect()
