@@ -8,6 +8,7 @@ from itertools import product
 
 import numpy as np
 
+from plasticity.held_out import failure_reward
 from plasticity.meta_recordings import VALIDATION
 from plasticity.records import Arrays, Recording
 from plasticity.settings import Setting, brief_setting
@@ -65,7 +66,8 @@ def knock_outs(
         batch = at_sizes(setting, single_term(*TERMS[part]), both)
         alone, _ = outcomes(setting, batch, seed, range(n_alone), n_trials)
         row = {"psi": (learned * scale)[TERMS[part]], "trials": result.trials}
-        row |= {"rewards": -np.nan_to_num(errors, nan=2.0).mean(axis=-1), "alone": alone.trials}
+        rewards = np.nan_to_num(-errors, nan=failure_reward(setting.learner))
+        row |= {"rewards": rewards.mean(axis=-1), "alone": alone.trials}
         row |= {"errors": errors[1, :_KEPT, :_VERIFIED]}
         return {name: np.asarray(a)[None] for name, a in row.items()}
 

@@ -15,7 +15,7 @@ from plasticity.signal_to_noise import alignment, mean_and_error, normalised, si
 from plasticity.three_factor import make_rule
 from plasticity.types import require
 
-STEPS = (0.05, 0.25)  # the second is that of `plasticity.meta_training.MetaTraining`
+STEPS = (0.05, 0.25)  # the second is the default of `plasticity.meta_training.MetaTraining`
 _VERIFIED = 4  # trials
 _VERIFIED_RUNS = 2  # lifetimes of a case
 

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from plasticity.learning import Learner
+from plasticity.lifetimes import Lifetime
 from plasticity.settings import Setting
 from plasticity.statistics import TrialsToCriterion, trials_to_criterion
 from plasticity.three_factor import Rule
@@ -35,6 +36,18 @@ def failure_reward(learner: Learner) -> float:
     return -2.0 if learner.reward == "graded" else 0.0
 
 
+def surviving_trials(lifetimes: Lifetime, **criterion) -> TrialsToCriterion:
+    """Trials to criterion (…), censored at the horizon for lifetimes that blew up, be it later.
+
+    ``criterion``: window and needed, as in `plasticity.statistics.trials_to_criterion`.
+    """
+    found = trials_to_criterion(lifetimes.correct, **criterion)
+    errors = np.asarray(lifetimes.errors)
+    lost = np.isnan(errors).any(axis=-1)
+    trials = np.where(lost, errors.shape[-1], found.trials)
+    return TrialsToCriterion(trials, found.reached & ~lost)
+
+
 def evaluate(
     setting: Setting,
     rule: Rule,
@@ -58,7 +71,5 @@ def evaluate(
     rewards = np.asarray(lifetimes.rewards, float)
     failure = failure_reward(setting.learner)
     worst = np.min(rewards, axis=1, where=~gone, initial=failure, keepdims=True)
-    found = trials_to_criterion(lifetimes.correct, window=window, needed=needed)
-    lost = gone.any(axis=1)
-    trials = TrialsToCriterion(np.where(lost, n_trials, found.trials), found.reached & ~lost)
-    return Evaluation(np.where(gone, worst, rewards).mean(axis=1), trials, lost)
+    trials = surviving_trials(lifetimes, window=window, needed=needed)
+    return Evaluation(np.where(gone, worst, rewards).mean(axis=1), trials, gone.any(axis=1))

@@ -7,11 +7,11 @@ anything never judge it.
 import dataclasses
 import time
 from itertools import product
-from pathlib import Path
 
 import jax
 import numpy as np
 
+from plasticity.held_out import failure_reward
 from plasticity.meta_gradient import Estimator, Pathwise
 from plasticity.meta_training import MetaTraining, coordinate_scale, meta_train
 from plasticity.records import Arrays, Recording
@@ -133,15 +133,14 @@ def meta_training(
     n_trials: int = 60,
     n_validation: int = 64,
     validation_trials: int = 400,
-    checkpoints: Path | None = None,
 ) -> Recording:
     """The outer loop from several starts; a run is a start.
 
     With U carried a lifetime costs some six times as much, and ``n_carried`` of them make a step:
     the same time. All fields of `plasticity.meta_training.MetaTrainingResult` but the rule:
-    ``chosen`` (runs, d+1, d+1) is its θ; ``seconds_taken`` (runs,); ``first_objectives`` (runs, 1)
-    those of the first iteration with 3 lifetimes of 8 trials, in float64, and ``first_gradients``
-    (runs, (d+1)²) the mean of their gradients, each of norm 1.
+    ``chosen`` (runs, d+1, d+1) is its θ; ``seconds_taken`` (runs,). ``first_objectives`` (runs, 2)
+    and ``first_iterates`` (runs, 2 (d+1)²), in ψ, are those of a small run of two iterations in
+    float64: what is verified.
     """
 
     def setting() -> Setting:
@@ -164,7 +163,6 @@ def meta_training(
         return dataclasses.replace(made, **changes)
 
     def first(part: int) -> Arrays:
-        """The first iterations small: what is verified."""
         small = {"n_iterations": 2, "n_networks": 3, "n_trials": 8, "n_validation": 2}
         short = {"validation_trials": 20, "validate_every": 2}
         with jax.enable_x64(True):
@@ -182,9 +180,8 @@ def meta_training(
         place = setting()
         scale = coordinate_scale(place, place.rule, TRAINING)
         theta, made = start_coefficients(starts[part], scale), config()
-        file = checkpoints and checkpoints / f"{task}-{estimator}-{part}.npz"
         began = time.perf_counter()
-        course = meta_train(place, ESTIMATORS[estimator], theta, made, checkpoint=file)
+        course = meta_train(place, ESTIMATORS[estimator], theta, made)
         row = {name: a for name, a in course._asdict().items() if name not in ("rule", "selected")}
         row |= {
             "selected": course.selected,
@@ -259,7 +256,9 @@ def meta_comparison(
         best = both[int(tuning.mean(axis=-1).argmin())]
         batch = at_sizes(setting, rule, [best])
         result, errors = outcomes(setting, batch, TEST, range(n_runs), n_trials)
-        whole = np.nan_to_num(errors[0, :, : n_trials // 20 * 20], nan=2.0)
+        whole = np.nan_to_num(
+            errors[0, :, : n_trials // 20 * 20], nan=-failure_reward(setting.learner)
+        )
         row = {"tuning": tuning, "best": best, "errors": errors[0, :32, :16]}
         row |= {"trials": result.trials[0], "reached": result.reached[0]}
         row |= {"blocks": whole.reshape(n_runs, -1, 20).mean(axis=-1).astype(np.float32)}

@@ -4,9 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from plasticity.learning import draw_episode, initial_learning_state, learn_trial
+from plasticity.held_out import surviving_trials
+from plasticity.learning import draw_episode, first_trajectory
 from plasticity.settings import Setting
-from plasticity.statistics import TrialsToCriterion, trials_to_criterion
+from plasticity.statistics import TrialsToCriterion
 from plasticity.three_factor import Rule, make_rule
 from plasticity.types import require
 
@@ -21,9 +22,8 @@ def first_activity(setting: Setting, seed: int, n: int) -> tuple[np.ndarray, ...
     @jax.jit
     @jax.vmap
     def one(key, network):
-        state = initial_learning_state(network, task, learner)
-        episode = draw_episode(key, state.trial, task, learner, setting.n_units)
-        run = learn_trial(state, episode, network, rule, learner)[1].trajectory
+        run = first_trajectory(key, network, task, rule, learner)
+        episode = draw_episode(key, jnp.int32(0), task, learner, setting.n_units)
         return run.rates, run.fluctuations, episode.kicks
 
     return tuple(np.asarray(a, float) for a in one(keys, networks))
@@ -33,26 +33,23 @@ def integrand_size(setting: Setting, rule: Rule, *, seed: int = 12, n: int = 4) 
     """r.m.s. over synapses, steps and first trials of Σ θ_kℓ r_j^k Δ_i^ℓ (Δ_i → −kick_i).
 
     1/it is the learning rate that gives rules of any coefficients updates of like size. (Ours.)
+
+    Raises:
+        ValueError: a rule whose coefficients are all zero.
     """
-    keys, networks, task, _, learner = setting.arguments(seed, range(n), rule)
-    d = rule.coefficients.shape[-1]
-
-    def of(key, network):
-        state = initial_learning_state(network, task, learner)
-        episode = draw_episode(key, state.trial, task, learner, setting.n_units)
-        run = learn_trial(state, episode, network, rule, learner)[1].trajectory
-        shift = jnp.where(rule.true_kick, -episode.kicks, run.fluctuations)
-        moments = [
-            jnp.stack([jnp.mean(a**p, axis=1) for p in range(2 * d - 1)])
-            for a in (run.rates, shift)
-        ]
-        sums = jnp.add.outer(jnp.arange(d), jnp.arange(d))
-        theta = rule.coefficients
-        return jnp.einsum("kl,mn,kmt,lnt->t", theta, theta, moments[0][sums], moments[1][sums])
-
-    square = float(jnp.mean(jax.vmap(of)(keys, networks)))
-    fix = "give a coefficient other than zero"
-    require(square > 0, "a rule that moves weights", square, fix)
+    rates, shifts, kicks = first_activity(setting, seed, n)
+    shifts = -kicks if bool(rule.true_kick) else shifts
+    theta = np.asarray(rule.coefficients, float)
+    d = len(theta)
+    # A mean over synapses of r_j^k Δ_i^ℓ is a mean over j times one over i.
+    by_rate, by_shift = (
+        np.stack([(a**p).mean(axis=-1) for p in range(2 * d - 1)]) for a in (rates, shifts)
+    )
+    sums = np.add.outer(np.arange(d), np.arange(d))
+    moments = np.einsum("pbt,qbt->pq", by_rate, by_shift) / by_rate[0].size
+    pairs = moments[sums[:, None, :, None], sums[None, :, None, :]]  # k, ℓ, m, n
+    square = float(np.einsum("kl,mn,klmn->", theta, theta, pairs))
+    require(square > 0, "a rule that moves weights", square, "give a coefficient other than zero")
     return square**0.5
 
 
@@ -70,10 +67,7 @@ def outcomes(
 ) -> tuple[TrialsToCriterion, np.ndarray]:
     """Trials to criterion (rules, networks), a blow-up being a failure, and errors (…, H)."""
     lifetimes = setting.learn(seed, runs, n_trials, rules)
-    errors = np.asarray(lifetimes.errors)
-    found, lost = trials_to_criterion(lifetimes.correct), np.isnan(errors).any(axis=-1)
-    trials = np.where(lost, n_trials, found.trials)
-    return TrialsToCriterion(trials, found.reached & ~lost), errors
+    return surviving_trials(lifetimes), np.asarray(lifetimes.errors)
 
 
 def visibility(setting: Setting, *, seed: int, n: int = 8) -> float:
