@@ -1,5 +1,7 @@
 """Rules at learning rates that compare, and what they achieve with them. (Ours.)"""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,16 +19,19 @@ SIZES = tuple(float(f"{10 ** (e / 2):.3g}") for e in range(-10, 2))
 
 def first_activity(setting: Setting, seed: int, n: int) -> tuple[np.ndarray, ...]:
     """Rates r, fluctuations Δ and kicks of the first trials of n networks, (n, T, N) each."""
-    keys, networks, task, rule, learner = setting.arguments(seed, range(n))
+    found = _first_activity(*setting.arguments(seed, range(n)))
+    return tuple(np.asarray(a, float) for a in found)
 
-    @jax.jit
-    @jax.vmap
+
+# A function of the module, so that it is compiled once for all rules that meet a setting.
+@partial(jax.jit, static_argnames="learner")
+def _first_activity(keys, networks, task, rule, learner):
     def one(key, network):
         run = first_trajectory(key, network, task, rule, learner)
-        episode = draw_episode(key, jnp.int32(0), task, learner, setting.n_units)
+        episode = draw_episode(key, jnp.int32(0), task, learner, network.W.shape[0])
         return run.rates, run.fluctuations, episode.kicks
 
-    return tuple(np.asarray(a, float) for a in one(keys, networks))
+    return jax.vmap(one)(keys, networks)
 
 
 def integrand_size(setting: Setting, rule: Rule, *, seed: int = 12, n: int = 4) -> float:
