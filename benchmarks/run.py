@@ -10,6 +10,8 @@
    steps that the tests use as oracle, and of the same steps ordered by hand; operations per second
    against the matrix product; memory at 50 and 500 trials in processes of their own; 500 trials at
    N = 100, T = 100.
+5. Fixed points of a trained network, N = 200, three inputs, 200 starts: time per start that
+   converges against a loop of SciPy's hybr from the same starts, its Jacobian given.
 """
 
 import importlib.util
@@ -22,15 +24,19 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy import optimize
 
+from plasticity.dynamics.fixed_points import find_fixed_points
+from plasticity.dynamics.points import draw_starts
 from plasticity.eligibility import active_powers, decay_weights, eligibility_trace
 from plasticity.exploration import draw_kicks
 from plasticity.gradient_cost import jvp_of_steps, measure_alone, scaled_association
 from plasticity.learning import draw_episode
 from plasticity.lifetimes import learn, worker_count
 from plasticity.network import simulate_trial
-from plasticity.settings import association_setting, dense_rule, miconi_setting
-from plasticity.three_factor import make_rule
+from plasticity.settings import association_setting, brief_setting, dense_rule, miconi_setting
+from plasticity.three_factor import make_rule, single_term
+from plasticity.tuning import at_sizes
 
 BATCH, REPEATS = 48, 7
 
@@ -190,6 +196,50 @@ def tangents() -> None:
         print(f"ratio {high / low:.3f}")
 
 
+def fixed_points(n: int = 200, n_starts: int = 200) -> None:
+    """The search against SciPy's, from the same starts, by time per start that converges."""
+    setting = brief_setting(n_units=n)
+    rule = jax.tree.map(lambda a: a[0], at_sizes(setting, single_term(1, 5), [1e-3]))
+    networks = setting.networks(0, [0])
+    learned = setting.learn(0, [0], 200, rule).state.W
+    network = jax.tree.map(lambda a: a[0], networks._replace(W=learned))
+    keys, _, task, _, learner = setting.arguments(0, [0], rule)
+    states = []
+    for trial in range(task.n_conditions):
+        drawn = draw_episode(keys[0], jnp.int32(trial), task, learner, n)
+        at = (network, drawn.trial.inputs, 0 * drawn.kicks, drawn.state, drawn.state)
+        states.append(np.asarray(simulate_trial(*at, learner.dynamics).states))
+    starts = draw_starts(np.concatenate(states), n_starts, seed=0)
+    inputs = np.concatenate([np.eye(2), np.zeros((1, 2))])
+
+    find_fixed_points(network, inputs, starts)
+    began = time.perf_counter()
+    found = find_fixed_points(network, inputs, starts)
+    ours = (time.perf_counter() - began) / found.converged.sum()
+
+    W, W_in = np.asarray(network.W, float), np.asarray(network.W_in, float)
+    converged = np.zeros(len(inputs), int)
+    began = time.perf_counter()
+    for row, u in enumerate(inputs):
+
+        def velocity(x, drive=W_in @ u):
+            return W @ np.tanh(x) + drive - x
+
+        def derivative(x):
+            return W * (1 - np.tanh(x) ** 2) - np.eye(n)
+
+        for start in starts:
+            options = {"jac": derivative, "method": "hybr", "options": {"xtol": 1e-12}}
+            end = optimize.root(velocity, start, **options).x
+            converged[row] += np.linalg.norm(velocity(end)) <= 1e-10
+    plain = (time.perf_counter() - began) / converged.sum()
+    print(f"fixed points, N = {n}, {len(inputs)} inputs, {n_starts} starts:", end=" ")
+    print(f"{ours * 1e3:.1f} ms per start that converges, {plain / ours:.1f} times less than hybr")
+    print(f"  converged {found.converged.sum(axis=1)}, hybr {converged};", end=" ")
+    print(f"slow points {found.slow.sum(axis=1)}, neither", end=" ")
+    print((~found.converged & ~found.slow).sum(axis=1))
+
+
 def _oracles():
     path = Path(__file__).parents[1] / "tests" / "oracles.py"
     spec = importlib.util.spec_from_file_location("oracles", path)
@@ -204,3 +254,4 @@ if __name__ == "__main__":
     against_plain_cpp()
     memory()
     tangents()
+    fixed_points()

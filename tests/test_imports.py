@@ -13,6 +13,10 @@ ORDER = [
     "signal_to_noise",
     "tasks",
     "network",
+    "dynamics.points",
+    "dynamics.fixed_points",
+    "dynamics.spectrum",
+    "dynamics.alignment",
     "exploration",
     "reward",
     "eligibility",
@@ -52,28 +56,43 @@ def _imports(source: str) -> set[str]:
     return names
 
 
+def _module(imported: str) -> str:
+    """The module that "plasticity.module.name" names; one of a subpackage keeps its prefix."""
+    parts = imported.split(".")[1:]
+    return ".".join(parts[: 2 if (PACKAGE / parts[0]).is_dir() else 1])
+
+
 def _violations(name: str, source: str) -> list[str]:
     above = set(ORDER[: ORDER.index(name)])
-    inside = {i.split(".")[1] for i in _imports(source) if i.startswith("plasticity.")}
+    inside = {_module(i) for i in _imports(source) if i.startswith("plasticity.")}
     wrong = sorted(inside - above)
     if name != "figures" and any(i.split(".")[0] == "matplotlib" for i in _imports(source)):
         wrong.append("matplotlib")
     return wrong
 
 
+def _paths() -> dict[str, Path]:
+    return {
+        ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path
+        for path in PACKAGE.rglob("*.py")
+        if path.stem != "__init__"
+    }
+
+
 def test_modules_import_only_from_above():
-    found = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
-    assert found == sorted(ORDER)
-    for name in ORDER:
-        assert _violations(name, (PACKAGE / f"{name}.py").read_text()) == [], name
+    assert sorted(_paths()) == sorted(ORDER)
+    for name, path in _paths().items():
+        assert _violations(name, path.read_text()) == [], name
 
 
 def test_a_violation_is_found():
     assert _violations("network", "from plasticity.learning import Learner") == ["learning"]
     assert _violations("network", "import matplotlib.pyplot as plt") == ["matplotlib"]
     assert _violations("network", "from plasticity import records, figures") == ["figures"]
+    inner = "from plasticity.dynamics.spectrum import jacobian"
+    assert _violations("dynamics.fixed_points", inner) == ["dynamics.spectrum"]
 
 
 def test_modules_stay_short():
-    for path in PACKAGE.glob("*.py"):
+    for path in PACKAGE.rglob("*.py"):
         assert len(path.read_text().splitlines()) <= 300, path.name

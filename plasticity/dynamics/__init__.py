@@ -1,0 +1,1 @@
+"""Trained networks as dynamical systems: fixed points, spectra, alignment."""

@@ -1,0 +1,227 @@
+"""Fixed points and slow points of a network under constant input.
+
+    F(x) = −x + W φ(x) + W_in u,   q(x) = ½ ‖F(x)‖²,   J(x) = −I + W diag(φ′(x))
+
+A fixed point is a root of F; a slow point is a minimum of the speed with q > 0 (Sussillo and Barak,
+Neural Computation 2013;25:626). The search is the paper's damped Newton method. Where it stalls,
+rarely at a minimum, the speed itself is minimised by Newton's method, with the Hessian
+
+    ∇²q = Jᵀ J + diag(φ″(x) ∘ Wᵀ F)                                                          (ours)
+
+so that every start ends at one or the other. Directions are computed in float32 and F in float64:
+factorisations cost half, and a root is as exact as float64 allows.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from plasticity.network import Network, make_network
+from plasticity.types import require
+
+# Starts that advance together; each that ends makes room for the next.
+_SLOTS = 16
+# Shares of a step that are tried at once: beside a factorisation their cost is small.
+_SHARES = 0.5 ** np.arange(11)
+_ALMOST = 1e-5  # residual at which minimising the speed gives way to Newton's method again
+_SLOPE = 1e-6
+
+
+class Search(NamedTuple):
+    """What became of every start under every input, (C, S, …).
+
+    Attributes:
+        x: where it ended, (C, S, N).
+        residual: ‖F(x)‖.
+        slope: ‖∇q‖ / ‖F‖ = ‖Jᵀ F‖ / ‖F‖; zero at a slow point, not at a simple root.
+        iterations: factorisations.
+        converged: residual ≤ tolerance, a fixed point.
+        slow: not converged and slope ≤ 1e-6, a minimum of the speed that is no root. What is
+            neither ran out of iterations.
+    """
+
+    x: Float[np.ndarray, "C S N"]
+    residual: Float[np.ndarray, "C S"]
+    slope: Float[np.ndarray, "C S"]
+    iterations: Int[np.ndarray, "C S"]
+    converged: Bool[np.ndarray, "C S"]
+    slow: Bool[np.ndarray, "C S"]
+
+
+def find_fixed_points(
+    network: Network,
+    inputs: Float[np.ndarray, "C I"],
+    starts: Float[np.ndarray, "S N"],
+    *,
+    transfer: Callable[[jax.Array], jax.Array] = jnp.tanh,
+    tolerance: float = 1e-10,
+    max_iterations: int = 300,
+) -> Search:
+    """Search from every start under every constant input u.
+
+    A step is that share 1, ½, ¼, … of the Newton step that leaves the least residual, and a second
+    one with the same factors; a first one that leaves more than (1 − share / 10) of the residual
+    ends the stage. All in float64 but for directions.
+
+    Raises:
+        ValueError: shapes that disagree, values that are not finite, a tolerance or a number of
+            iterations that is not positive.
+    """
+    W, W_in, _ = (np.asarray(a, float) for a in make_network(*network))
+    inputs, starts = np.asarray(inputs, float), np.asarray(starts, float)
+    require(W.ndim == 2, "one network", W.shape, "search in each on its own")
+    n = len(W)
+    fits = inputs.ndim == 2 and inputs.shape[1] == W_in.shape[1]
+    fix = "give one row an input condition, one column a channel"
+    require(fits, f"inputs (C, {W_in.shape[1]})", inputs.shape, fix)
+    fits = starts.ndim == 2 and starts.shape[1] == n and len(starts) > 0
+    require(fits, f"starts (S, {n}), S ≥ 1", starts.shape, "give one row a start")
+    finite = bool(np.isfinite(inputs).all() and np.isfinite(starts).all())
+    require(finite, "inputs and starts are finite", "some that are not", "mend them")
+    require(tolerance > 0, "tolerance > 0", tolerance, "float64 reaches about 1e-13 · √N")
+    require(max_iterations >= 1, "max_iterations ≥ 1", max_iterations, "raise it")
+
+    drive = np.repeat(inputs @ W_in.T, len(starts), axis=0)
+    x = np.tile(starts, (len(inputs), 1))
+    found = [x, np.full(len(x), np.inf), np.full(len(x), np.inf), np.zeros(len(x), int)]
+    which = np.arange(len(x))
+    # The last stage takes to a root what the second has brought near one.
+    for stage in (_newton, _minimise, _newton):
+        _continue(stage, found, which, W, drive, max_iterations, tolerance, transfer)
+        unfinished = found[1][which] > tolerance
+        if stage is _minimise:
+            unfinished &= found[1][which] <= _ALMOST
+        which = which[unfinished]
+    shape = (len(inputs), len(starts))
+    x, residual, slope, iterations = (a.reshape(*shape, *a.shape[1:]) for a in found)
+    converged = residual <= tolerance
+    return Search(x, residual, slope, iterations, converged, ~converged & (slope <= _SLOPE))
+
+
+def _continue(stage, found: list[np.ndarray], which, W, drive, limit, tolerance, transfer) -> None:
+    """Bring the starts ``which`` of ``found`` further."""
+    if not len(which):
+        return
+    # Few different lengths, so that few programs are compiled.
+    padded = np.resize(which, _SLOTS * 2 ** int(np.ceil(np.log2(max(1, len(which) / _SLOTS)))))
+    slots = _SLOTS if jax.default_backend() == "cpu" else len(padded)
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
+        bounds = jnp.asarray(limit), jnp.asarray(tolerance), jnp.asarray(len(which))
+        start = jnp.asarray(found[0][padded]), jnp.asarray(drive[padded])
+        ended = _run(stage, transfer, slots, jnp.asarray(W), *start, *bounds)
+    for kept, new in zip(found[:3], ended[:3], strict=True):
+        kept[which] = np.asarray(new)[: len(which)]
+    found[3][which] += np.asarray(ended[3])[: len(which)]
+
+
+class _Slot(NamedTuple):
+    x: jax.Array
+    residual: jax.Array
+    slope: jax.Array
+    iterations: jax.Array
+    shift: jax.Array
+
+
+@partial(jax.jit, static_argnames=("stage", "transfer", "slots"))
+def _run(stage, transfer, slots, W, starts, drive, limit, tolerance, total):
+    """Where the first ``total`` starts end, a slot going on to the next when one has ended."""
+    low = W.astype(jnp.float32)
+    infinite, none = jnp.asarray(jnp.inf), jnp.asarray(0)
+
+    def begin(index):
+        return _Slot(starts[index], infinite, infinite, none, jnp.asarray(0.1))
+
+    def advance(index, slot):
+        slot, ended = stage(W, low, drive[index], slot, tolerance, transfer)
+        slot = slot._replace(iterations=slot.iterations + 1)
+        return slot, ended | (slot.iterations >= limit)
+
+    def body(carry):
+        index, slot, following, results = carry
+        slot, ended = jax.vmap(advance)(index % len(starts), slot)
+        place = jnp.where(ended & (index < total), index, len(starts))
+        results = jax.tree.map(lambda a, b: a.at[place].set(b, mode="drop"), results, slot)
+        index = jnp.where(ended, following + jnp.cumsum(ended) - 1, index)
+        fresh = jax.vmap(begin)(index % len(starts))
+        slot = jax.tree.map(
+            lambda a, b: jnp.where(ended.reshape(-1, *[1] * (a.ndim - 1)), a, b), fresh, slot
+        )
+        return index, slot, following + ended.sum(), results
+
+    index = jnp.arange(slots)
+    slot = jax.vmap(begin)(index)
+    results = jax.vmap(begin)(jnp.arange(len(starts)))
+    carry = (index, slot, jnp.asarray(slots), results)
+    return jax.lax.while_loop(lambda c: (c[0] < total).any(), body, carry)[3]
+
+
+def _newton(W, low, drive, slot, tolerance, transfer):
+    """One step of damped Newton; ended at a root, or when it stalls."""
+    x = slot.x
+    F = transfer(x) @ W.T + drive - x
+    before = jnp.linalg.norm(F)
+    J = low * _derivative(transfer, x).astype(low.dtype)[None] - jnp.eye(len(x), dtype=low.dtype)
+    factors = jax.scipy.linalg.lu_factor(J)
+    step = jax.scipy.linalg.lu_solve(factors, -F.astype(low.dtype)).astype(x.dtype)
+    x, residual, share, _ = _best(W, drive, x, step, _SHARES, transfer)
+    better = residual < (1 - 0.1 * share) * before
+    x, residual = jnp.where(better, x, slot.x), jnp.where(better, residual, before)
+    # The factors serve once more: near a root that is worth most of another step.
+    F = transfer(x) @ W.T + drive - x
+    step = jax.scipy.linalg.lu_solve(factors, -F.astype(low.dtype)).astype(x.dtype)
+    nearer, less, _, _ = _best(W, drive, x, step, _SHARES[:4], transfer)
+    x, residual = jnp.where(less < residual, nearer, x), jnp.minimum(less, residual)
+    slope = _slope(W, drive, x, transfer)
+    return slot._replace(x=x, residual=residual, slope=slope), ~better | (residual <= tolerance)
+
+
+def _minimise(W, low, drive, slot, tolerance, transfer):
+    """One step of Newton's method for q, its Hessian shifted until it is positive enough.
+
+    Ended at a minimum, or so near a root that `_newton` does the rest.
+    """
+    x = slot.x
+    slopes = _derivative(transfer, x)
+    F = transfer(x) @ W.T + drive - x
+    back = F @ W
+    J = low * slopes.astype(low.dtype)[None] - jnp.eye(len(x), dtype=low.dtype)
+    curve = _derivative(partial(_derivative, transfer), x) * back + slot.shift
+    factor = jnp.linalg.cholesky(J.T @ J + jnp.diag(curve.astype(low.dtype)))
+    gradient = (back * slopes - F).astype(low.dtype)
+    step = -jax.scipy.linalg.cho_solve((factor, True), gradient).astype(x.dtype)
+    x, residual, share, usable = _best(W, drive, x, step, _SHARES[:4], transfer)
+    before = jnp.linalg.norm(F)
+    better = usable & (residual < before)
+    x, residual = jnp.where(better, x, slot.x), jnp.where(better, residual, before)
+    eased = jnp.maximum(slot.shift * jnp.where(share == 1.0, 0.2, 1.0), 1e-10)
+    shift = jnp.where(better, eased, 6 * slot.shift)
+    slope = _slope(W, drive, x, transfer)
+    ended = (residual <= _ALMOST) | (slope <= _SLOPE) | (shift > 1e8)
+    return slot._replace(x=x, residual=residual, slope=slope, shift=shift), ended
+
+
+def _best(W, drive, x, step, shares, transfer):
+    """The best of some shares of a step: x, its residual, the share, whether any is finite."""
+    shares = jnp.asarray(shares)
+    tried = x[None] + shares[:, None] * step[None]
+    residuals = jnp.linalg.norm(transfer(tried) @ W.T + drive[None] - tried, axis=-1)
+    residuals = jnp.where(jnp.isfinite(residuals), residuals, jnp.inf)
+    best = residuals.argmin()
+    return tried[best], residuals[best], shares[best], jnp.isfinite(residuals[best])
+
+
+def _slope(W, drive, x, transfer):
+    F = transfer(x) @ W.T + drive - x
+    size = jnp.linalg.norm(F)
+    gradient = (F @ W) * _derivative(transfer, x) - F
+    return jnp.where(size > 0, jnp.linalg.norm(gradient) / size, jnp.inf)
+
+
+def _derivative(function, x):
+    """f′ of a function that acts on every element."""
+    return jax.jvp(function, (x,), (jnp.ones_like(x),))[1]
