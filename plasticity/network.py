@@ -162,6 +162,11 @@ def simulate_trial(
     return Trajectory(rates, fluctuations, after @ network.W_out, states, x_bar)
 
 
+def elementwise_derivative(function: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
+    """f′(x) of a function that acts on every element alone, such as φ; of x's shape."""
+    return jax.jvp(function, (x,), (jnp.ones_like(x),))[1]
+
+
 def save_network(path: str | os.PathLike, network: Network) -> None:
     """Write a network (or a batch) to one ``.npz`` file; an earlier file is replaced only whole."""
     arrays = make_network(*network)._asdict()

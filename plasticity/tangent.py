@@ -36,7 +36,7 @@ from plasticity.learning import (
     step_weights,
     weight_change,
 )
-from plasticity.network import Network
+from plasticity.network import Network, elementwise_derivative
 from plasticity.three_factor import Rule
 from plasticity.types import Activity, Coefficients, Scalar, Series, require
 
@@ -191,7 +191,7 @@ def state_tangents(state: LearningState, tangents: Tangents, episode: Episode, r
     dynamics, n_terms = learner.dynamics, tangents.W.shape[-1]
     ratio, n_units = dynamics.dt / dynamics.tau, state.W.shape[0]
     x = jnp.concatenate([episode.state[None], run.states])
-    slopes = jax.jvp(dynamics.transfer, (x,), (jnp.ones_like(x),))[1]
+    slopes = elementwise_derivative(dynamics.transfer, x)
     forcing = (run.rates @ tangents.W.reshape(n_units, -1)).reshape(-1, n_units, n_terms)
     units = jnp.asarray([unit for unit, _ in dynamics.clamped], int)
 

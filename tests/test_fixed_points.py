@@ -114,7 +114,7 @@ def test_pushes_decay_at_stable_points_and_grow_at_others():
     for dt, steps in ((0.3, 800), (10.0, 24)):  # the flow, and the map of the training time step
         dynamics = Dynamics(dt=dt)
         for x in _roots(network, [[-3.0], [0.1], [3.0]]).x:
-            kind = stability(jacobian(network.W, x), tau=dynamics.tau, dt=dt)
+            kind = stability(jacobian(network.W, x), dynamics)
             at = jnp.asarray(x + 1e-3)
             silent = jnp.zeros((steps, 1)), jnp.zeros((steps, 1))
             run = simulate_trial(network, *silent, at, at, dynamics)

@@ -12,6 +12,7 @@ from plasticity.dynamics.spectrum import (
     numerical_abscissa,
     stability,
 )
+from plasticity.network import Dynamics
 
 
 def test_jacobian_is_that_of_automatic_differentiation(key):
@@ -56,18 +57,18 @@ def test_measures_do_not_change_under_rotation():
 
 def test_time_constants_and_frequencies():
     # Re λ = −1/2 and Im λ = ±2 per τ = 30 ms: 60 ms, and 2 / (2π · 0.03 s) Hz.
-    found = stability(np.array([[-0.5, -2.0], [2.0, -0.5]]), tau=30.0, dt=10.0)
+    found = stability(np.array([[-0.5, -2.0], [2.0, -0.5]]), Dynamics(tau=30.0, dt=10.0))
     np.testing.assert_allclose(found.time_constants, [60.0, 60.0])
     np.testing.assert_allclose(found.frequencies, 2 / (2 * np.pi * 0.03))
     assert found.abscissa == pytest.approx(-0.5)
     # |1 + λ/3|² = (5/6)² + (2/3)² > 1: stable in the flow, not as simulated.
     assert found.stable_flow and not found.stable_map
-    assert stability(np.array([[-0.5, -2.0], [2.0, -0.5]]), tau=30.0, dt=0.3).stable_map
+    assert stability(np.array([[-0.5, -2.0], [2.0, -0.5]]), Dynamics(tau=30.0, dt=0.3)).stable_map
 
 
 def test_eigenvalues_fall_in_real_part():
     J = np.random.default_rng(4).normal(size=(4, 9, 9))
-    found = stability(J, tau=30.0, dt=10.0)
+    found = stability(J, Dynamics(tau=30.0, dt=10.0))
     assert (np.diff(found.eigenvalues.real, axis=-1) <= 0).all()
     assert (numerical_abscissa(J) >= found.abscissa - 1e-12).all()
 
@@ -78,8 +79,8 @@ def test_bad_input_is_named():
     with pytest.raises(ValueError, match="finite"):
         numerical_abscissa(np.full((2, 2), np.nan))
     with pytest.raises(ValueError, match="tau > 0"):
-        stability(np.eye(2), tau=0.0, dt=1.0)
+        stability(np.eye(2), Dynamics(tau=0.0, dt=1.0))
     with pytest.raises(ValueError, match="dt ≤ tau"):
-        stability(np.eye(2), tau=30.0, dt=31.0)
+        stability(np.eye(2), Dynamics(tau=30.0, dt=31.0))
     with pytest.raises(ValueError, match="other than zero"):
         henrici_ratio(np.zeros((2, 2)))

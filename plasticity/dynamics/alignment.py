@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Complex, Float
 from scipy.linalg import eig, lapack, schur
 
+from plasticity.dynamics.spectrum import falling
 from plasticity.types import require
 
 Square = Float[np.ndarray, "N N"]
@@ -37,7 +38,7 @@ def modes(J: Square) -> Modes:
     a normal J they are the same.
     """
     values, left, right = eig(np.asarray(J, float), left=True, right=True)
-    order = np.lexsort((values.imag, -values.real))
+    order = falling(values.astype(complex))
     sorted_vectors = (a[:, order].astype(complex) for a in (right, left))
     return Modes(values[order].astype(complex), *sorted_vectors)
 

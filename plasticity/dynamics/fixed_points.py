@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from plasticity.network import Network, make_network
+from plasticity.network import Network, elementwise_derivative, make_network
 from plasticity.types import require
 
 # Starts that advance together; each that ends makes room for the next.
@@ -88,7 +88,7 @@ def find_fixed_points(
 
     drive = np.repeat(inputs @ W_in.T, len(starts), axis=0)
     x = np.tile(starts, (len(inputs), 1))
-    found = [x, np.full(len(x), np.inf), np.full(len(x), np.inf), np.zeros(len(x), int)]
+    found = [x, np.full(len(x), np.inf), np.zeros(len(x), int)]
     which = np.arange(len(x))
     # The last stage takes to a root what the second has brought near one.
     for stage in (_newton, _minimise, _newton):
@@ -98,7 +98,9 @@ def find_fixed_points(
             unfinished &= found[1][which] <= _ALMOST
         which = which[unfinished]
     shape = (len(inputs), len(starts))
-    x, residual, slope, iterations = (a.reshape(*shape, *a.shape[1:]) for a in found)
+    with jax.enable_x64(True):
+        slope = np.asarray(_slopes(transfer, *(jnp.asarray(a) for a in (W, drive, found[0]))))
+    x, residual, iterations, slope = (a.reshape(*shape, *a.shape[1:]) for a in (*found, slope))
     converged = residual <= tolerance
     return Search(x, residual, slope, iterations, converged, ~converged & (slope <= _SLOPE))
 
@@ -114,15 +116,14 @@ def _continue(stage, found: list[np.ndarray], which, W, drive, limit, tolerance,
         bounds = jnp.asarray(limit), jnp.asarray(tolerance), jnp.asarray(len(which))
         start = jnp.asarray(found[0][padded]), jnp.asarray(drive[padded])
         ended = _run(stage, transfer, slots, jnp.asarray(W), *start, *bounds)
-    for kept, new in zip(found[:3], ended[:3], strict=True):
-        kept[which] = np.asarray(new)[: len(which)]
-    found[3][which] += np.asarray(ended[3])[: len(which)]
+    x, residual, iterations = (np.asarray(a)[: len(which)] for a in ended[:3])
+    found[0][which], found[1][which] = x, residual
+    found[2][which] += iterations
 
 
 class _Slot(NamedTuple):
     x: jax.Array
     residual: jax.Array
-    slope: jax.Array
     iterations: jax.Array
     shift: jax.Array
 
@@ -131,10 +132,9 @@ class _Slot(NamedTuple):
 def _run(stage, transfer, slots, W, starts, drive, limit, tolerance, total):
     """Where the first ``total`` starts end, a slot going on to the next when one has ended."""
     low = W.astype(jnp.float32)
-    infinite, none = jnp.asarray(jnp.inf), jnp.asarray(0)
 
     def begin(index):
-        return _Slot(starts[index], infinite, infinite, none, jnp.asarray(0.1))
+        return _Slot(starts[index], jnp.asarray(jnp.inf), jnp.asarray(0), jnp.asarray(0.1))
 
     def advance(index, slot):
         slot, ended = stage(W, low, drive[index], slot, tolerance, transfer)
@@ -163,21 +163,19 @@ def _run(stage, transfer, slots, W, starts, drive, limit, tolerance, total):
 def _newton(W, low, drive, slot, tolerance, transfer):
     """One step of damped Newton; ended at a root, or when it stalls."""
     x = slot.x
-    F = transfer(x) @ W.T + drive - x
+    F = _velocity(W, drive, x, transfer)
     before = jnp.linalg.norm(F)
-    J = low * _derivative(transfer, x).astype(low.dtype)[None] - jnp.eye(len(x), dtype=low.dtype)
-    factors = jax.scipy.linalg.lu_factor(J)
-    step = jax.scipy.linalg.lu_solve(factors, -F.astype(low.dtype)).astype(x.dtype)
-    x, residual, share, _ = _best(W, drive, x, step, _SHARES, transfer)
+    factors = jax.scipy.linalg.lu_factor(_jacobian(low, x, transfer))
+    step = -jax.scipy.linalg.lu_solve(factors, F.astype(low.dtype)).astype(x.dtype)
+    x, residual, share = _best(W, drive, x, step, _SHARES, transfer)
     better = residual < (1 - 0.1 * share) * before
     x, residual = jnp.where(better, x, slot.x), jnp.where(better, residual, before)
     # The factors serve once more: near a root that is worth most of another step.
-    F = transfer(x) @ W.T + drive - x
-    step = jax.scipy.linalg.lu_solve(factors, -F.astype(low.dtype)).astype(x.dtype)
-    nearer, less, _, _ = _best(W, drive, x, step, _SHARES[:4], transfer)
+    F = _velocity(W, drive, x, transfer)
+    step = -jax.scipy.linalg.lu_solve(factors, F.astype(low.dtype)).astype(x.dtype)
+    nearer, less, _ = _best(W, drive, x, step, _SHARES[:4], transfer)
     x, residual = jnp.where(less < residual, nearer, x), jnp.minimum(less, residual)
-    slope = _slope(W, drive, x, transfer)
-    return slot._replace(x=x, residual=residual, slope=slope), ~better | (residual <= tolerance)
+    return slot._replace(x=x, residual=residual), ~better | (residual <= tolerance)
 
 
 def _minimise(W, low, drive, slot, tolerance, transfer):
@@ -186,42 +184,58 @@ def _minimise(W, low, drive, slot, tolerance, transfer):
     Ended at a minimum, or so near a root that `_newton` does the rest.
     """
     x = slot.x
-    slopes = _derivative(transfer, x)
-    F = transfer(x) @ W.T + drive - x
-    back = F @ W
-    J = low * slopes.astype(low.dtype)[None] - jnp.eye(len(x), dtype=low.dtype)
-    curve = _derivative(partial(_derivative, transfer), x) * back + slot.shift
-    factor = jnp.linalg.cholesky(J.T @ J + jnp.diag(curve.astype(low.dtype)))
-    gradient = (back * slopes - F).astype(low.dtype)
-    step = -jax.scipy.linalg.cho_solve((factor, True), gradient).astype(x.dtype)
-    x, residual, share, usable = _best(W, drive, x, step, _SHARES[:4], transfer)
+    F, gradient = _speed_gradient(W, drive, x, transfer)
+    J = _jacobian(low, x, transfer)
+    bend = elementwise_derivative(partial(elementwise_derivative, transfer), x)
+    curve = (bend * (F @ W) + slot.shift).astype(low.dtype)
+    factor = jnp.linalg.cholesky(J.T @ J + jnp.diag(curve))
+    step = -jax.scipy.linalg.cho_solve((factor, True), gradient.astype(low.dtype)).astype(x.dtype)
+    x, residual, share = _best(W, drive, x, step, _SHARES[:4], transfer)
     before = jnp.linalg.norm(F)
-    better = usable & (residual < before)
+    better = residual < before
     x, residual = jnp.where(better, x, slot.x), jnp.where(better, residual, before)
     eased = jnp.maximum(slot.shift * jnp.where(share == 1.0, 0.2, 1.0), 1e-10)
     shift = jnp.where(better, eased, 6 * slot.shift)
     slope = _slope(W, drive, x, transfer)
     ended = (residual <= _ALMOST) | (slope <= _SLOPE) | (shift > 1e8)
-    return slot._replace(x=x, residual=residual, slope=slope, shift=shift), ended
+    return slot._replace(x=x, residual=residual, shift=shift), ended
 
 
 def _best(W, drive, x, step, shares, transfer):
-    """The best of some shares of a step: x, its residual, the share, whether any is finite."""
+    """The best of some shares of a step: x, its residual (∞ if none is finite), the share."""
     shares = jnp.asarray(shares)
     tried = x[None] + shares[:, None] * step[None]
-    residuals = jnp.linalg.norm(transfer(tried) @ W.T + drive[None] - tried, axis=-1)
+    velocities = jax.vmap(partial(_velocity, W, drive, transfer=transfer))(tried)
+    residuals = jnp.linalg.norm(velocities, axis=-1)
     residuals = jnp.where(jnp.isfinite(residuals), residuals, jnp.inf)
     best = residuals.argmin()
-    return tried[best], residuals[best], shares[best], jnp.isfinite(residuals[best])
+    return tried[best], residuals[best], shares[best]
+
+
+def _velocity(W, drive, x, transfer):
+    """F(x)."""
+    return transfer(x) @ W.T + drive - x
+
+
+def _jacobian(W, x, transfer):
+    """J(x), in the precision of W."""
+    slopes = elementwise_derivative(transfer, x).astype(W.dtype)
+    return W * slopes[None] - jnp.eye(len(x), dtype=W.dtype)
+
+
+def _speed_gradient(W, drive, x, transfer):
+    """F(x) and ∇q = Jᵀ F, without J."""
+    F = _velocity(W, drive, x, transfer)
+    return F, (F @ W) * elementwise_derivative(transfer, x) - F
 
 
 def _slope(W, drive, x, transfer):
-    F = transfer(x) @ W.T + drive - x
+    """‖∇q‖ / ‖F‖, ∞ at an exact root."""
+    F, gradient = _speed_gradient(W, drive, x, transfer)
     size = jnp.linalg.norm(F)
-    gradient = (F @ W) * _derivative(transfer, x) - F
     return jnp.where(size > 0, jnp.linalg.norm(gradient) / size, jnp.inf)
 
 
-def _derivative(function, x):
-    """f′ of a function that acts on every element."""
-    return jax.jvp(function, (x,), (jnp.ones_like(x),))[1]
+@partial(jax.jit, static_argnames="transfer")
+def _slopes(transfer, W, drive, x):
+    return jax.vmap(partial(_slope, W, transfer=transfer))(drive, x)

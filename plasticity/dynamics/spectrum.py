@@ -11,8 +11,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Complex, Float
+from jaxtyping import Array, Bool, Complex, Float, Int
 
+from plasticity.network import Dynamics, elementwise_derivative
 from plasticity.types import require
 
 Matrix = Float[np.ndarray, "*batch rows N"]  # square; `_checked` says so if not
@@ -45,7 +46,7 @@ def gains(
     """φ′(x) of every unit; 1 − tanh² x for tanh."""
     with jax.enable_x64(True):
         x = jnp.asarray(np.asarray(x, float))
-        return np.array(jax.jvp(transfer, (x,), (jnp.ones_like(x),))[1])
+        return np.array(elementwise_derivative(transfer, x))
 
 
 def jacobian(
@@ -58,19 +59,23 @@ def jacobian(
     return W * gains(x, transfer)[..., None, :] - np.eye(W.shape[-1])
 
 
-def stability(J: Matrix, *, tau: float, dt: float) -> Stability:
+def falling(eigenvalues: Complex[np.ndarray, "*batch N"]) -> Int[np.ndarray, "*batch N"]:
+    """The order of falling real part; of equals, as in a conjugate pair, that of rising Im λ."""
+    return np.lexsort((eigenvalues.imag, -eigenvalues.real))
+
+
+def stability(J: Matrix, dynamics: Dynamics) -> Stability:
     """Eigenvalues of J, time constants and frequencies, and stability in both senses.
 
     Args:
-        tau, dt: time constant of the units and time step, ms.
+        dynamics: gives τ and dt, ms.
 
     Raises:
-        ValueError: τ ≤ 0, dt outside (0, τ], J not square or not finite.
+        ValueError: J not square or not finite.
     """
-    require(tau > 0, "tau > 0 ms", tau, "give the time constant of the units")
-    require(0 < dt <= tau, "0 < dt ≤ tau (ms)", dt, "give the time step of the simulation")
+    dt, tau = dynamics.dt, dynamics.tau
     values = np.linalg.eigvals(_checked(J)).astype(complex)
-    values = np.take_along_axis(values, np.lexsort((values.imag, -values.real)), axis=-1)
+    values = np.take_along_axis(values, falling(values), axis=-1)
     with np.errstate(divide="ignore"):
         times = -tau / values.real
     return Stability(
