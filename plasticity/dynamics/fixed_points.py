@@ -9,7 +9,8 @@ rarely at a minimum, the speed itself is minimised by Newton's method, with the 
     ∇²q = Jᵀ J + diag(φ″(x) ∘ Wᵀ F)                                                          (ours)
 
 so that every start ends at one or the other. Directions are computed in float32 and F in float64:
-factorisations cost half, and a root is as exact as float64 allows.
+factorisations cost half, and a root is as exact as float64 allows. Jᵀ J takes no product of
+matrices, for with D = diag(φ′) it is D (WᵀW) D − D Wᵀ − W D + I, and WᵀW is the same everywhere.
 """
 
 from collections.abc import Callable
@@ -121,6 +122,13 @@ def _continue(stage, found: list[np.ndarray], which, W, drive, limit, tolerance,
     found[2][which] += iterations
 
 
+class _Low(NamedTuple):
+    """In float32, for directions: W, and WᵀW."""
+
+    W: jax.Array
+    gram: jax.Array
+
+
 class _Slot(NamedTuple):
     x: jax.Array
     residual: jax.Array
@@ -132,6 +140,7 @@ class _Slot(NamedTuple):
 def _run(stage, transfer, slots, W, starts, drive, limit, tolerance, total):
     """Where the first ``total`` starts end, a slot going on to the next when one has ended."""
     low = W.astype(jnp.float32)
+    low = _Low(low, low.T @ low)
 
     def begin(index):
         return _Slot(starts[index], jnp.asarray(jnp.inf), jnp.asarray(0), jnp.asarray(0.1))
@@ -165,16 +174,20 @@ def _newton(W, low, drive, slot, tolerance, transfer):
     x = slot.x
     F = _velocity(W, drive, x, transfer)
     before = jnp.linalg.norm(F)
-    factors = jax.scipy.linalg.lu_factor(_jacobian(low, x, transfer))
-    step = -jax.scipy.linalg.lu_solve(factors, F.astype(low.dtype)).astype(x.dtype)
-    x, residual, share = _best(W, drive, x, step, _SHARES, transfer)
+    slopes = elementwise_derivative(transfer, x).astype(low.W.dtype)
+    J = low.W * slopes[None] - jnp.eye(len(x), dtype=low.W.dtype)
+    factors = jax.scipy.linalg.lu_factor(J)
+
+    def search(x, F, shares):
+        step = -jax.scipy.linalg.lu_solve(factors, F.astype(low.W.dtype))
+        return _best(W, low, drive, x, step, shares, transfer)
+
+    x, F, residual, share = search(x, F, _SHARES)
     better = residual < (1 - 0.1 * share) * before
-    x, residual = jnp.where(better, x, slot.x), jnp.where(better, residual, before)
     # The factors serve once more: near a root that is worth most of another step.
-    F = _velocity(W, drive, x, transfer)
-    step = -jax.scipy.linalg.lu_solve(factors, F.astype(low.dtype)).astype(x.dtype)
-    nearer, less, _ = _best(W, drive, x, step, _SHARES[:4], transfer)
+    nearer, _, less, _ = search(x, F, _SHARES[:4])
     x, residual = jnp.where(less < residual, nearer, x), jnp.minimum(less, residual)
+    x, residual = jnp.where(better, x, slot.x), jnp.where(better, residual, before)
     return slot._replace(x=x, residual=residual), ~better | (residual <= tolerance)
 
 
@@ -185,12 +198,15 @@ def _minimise(W, low, drive, slot, tolerance, transfer):
     """
     x = slot.x
     F, gradient = _speed_gradient(W, drive, x, transfer)
-    J = _jacobian(low, x, transfer)
+    slopes = elementwise_derivative(transfer, x)
     bend = elementwise_derivative(partial(elementwise_derivative, transfer), x)
-    curve = (bend * (F @ W) + slot.shift).astype(low.dtype)
-    factor = jnp.linalg.cholesky(J.T @ J + jnp.diag(curve))
-    step = -jax.scipy.linalg.cho_solve((factor, True), gradient.astype(low.dtype)).astype(x.dtype)
-    x, residual, share = _best(W, drive, x, step, _SHARES[:4], transfer)
+    curve = (bend * (F @ W) + 1 + slot.shift).astype(low.W.dtype)
+    slopes = slopes.astype(low.W.dtype)
+    mixed = low.W * slopes[None]
+    square = slopes[:, None] * low.gram * slopes[None] - mixed - mixed.T
+    factor = jnp.linalg.cholesky(square + jnp.diag(curve), symmetrize_input=False)
+    step = -jax.scipy.linalg.cho_solve((factor, True), gradient.astype(low.W.dtype))
+    x, _, residual, share = _best(W, low, drive, x, step, _SHARES[:4], transfer)
     before = jnp.linalg.norm(F)
     better = residual < before
     x, residual = jnp.where(better, x, slot.x), jnp.where(better, residual, before)
@@ -201,26 +217,28 @@ def _minimise(W, low, drive, slot, tolerance, transfer):
     return slot._replace(x=x, residual=residual, shift=shift), ended
 
 
-def _best(W, drive, x, step, shares, transfer):
-    """The best of some shares of a step: x, its residual (∞ if none is finite), the share."""
-    shares = jnp.asarray(shares)
-    tried = x[None] + shares[:, None] * step[None]
-    velocities = jax.vmap(partial(_velocity, W, drive, transfer=transfer))(tried)
-    residuals = jnp.linalg.norm(velocities, axis=-1)
+def _best(W, low, drive, x, step, shares, transfer):
+    """The best of some shares of a step: x, F, residual (∞ if not finite), the share.
+
+    Compared in float32, but for the whole step, which float64 tells from a lesser one near a root.
+    """
+    shares = jnp.asarray(shares, low.W.dtype)
+    tried = x.astype(low.W.dtype)[None] + shares[:, None] * step[None]
+    velocities = jax.vmap(partial(_velocity, low.W, drive.astype(low.W.dtype), transfer=transfer))
+    rough = jnp.linalg.norm(velocities(tried), axis=-1)
+    share = shares[jnp.where(jnp.isfinite(rough), rough, jnp.inf).argmin()]
+    pair = jnp.stack([jnp.ones_like(share), share])
+    tried = x[None] + (pair[:, None] * step[None]).astype(x.dtype)
+    exact = jax.vmap(partial(_velocity, W, drive, transfer=transfer))(tried)
+    residuals = jnp.linalg.norm(exact, axis=-1)
     residuals = jnp.where(jnp.isfinite(residuals), residuals, jnp.inf)
     best = residuals.argmin()
-    return tried[best], residuals[best], shares[best]
+    return tried[best], exact[best], residuals[best], pair[best]
 
 
 def _velocity(W, drive, x, transfer):
     """F(x)."""
     return transfer(x) @ W.T + drive - x
-
-
-def _jacobian(W, x, transfer):
-    """J(x), in the precision of W."""
-    slopes = elementwise_derivative(transfer, x).astype(W.dtype)
-    return W * slopes[None] - jnp.eye(len(x), dtype=W.dtype)
 
 
 def _speed_gradient(W, drive, x, transfer):
