@@ -10,6 +10,7 @@ ORDER = [
     "records",
     "checkpoints",
     "statistics",
+    "comparison",
     "signal_to_noise",
     "tasks",
     "network",
@@ -27,6 +28,7 @@ ORDER = [
     "sensitivity",
     "differences",
     "settings",
+    "dynamics.portrait",
     "held_out",
     "tuning",
     "gradient_cost",
@@ -40,6 +42,7 @@ ORDER = [
     "meta_recordings",
     "black_box",
     "dissection",
+    "dynamics_recordings",
     "recordings",
     "figures",
 ]
