@@ -213,7 +213,7 @@ def trial_measures(
     W, W0 = (np.asarray(a.W, float) for a in (network, before[0]))
     n, transfer = len(W), learner.dynamics.transfer
     first = np.unique(trials.conditions, return_index=True)[1]
-    J = jacobian(W, trials.states[first, ::_STRIDE].reshape(-1, n), transfer)
+    J = _jacobians(W, trials.states[first, ::_STRIDE].reshape(-1, n), transfer)
     states, states0 = (t.states.reshape(-1, n) for t in (trials, before[1]))
     ends = trials.states[:, -1]
     numbers = (
@@ -240,7 +240,7 @@ def point_measures(
     W, W_in, W_out = (np.asarray(a, float) for a in network)
     dynamics, transfer = learner.dynamics, learner.dynamics.transfer
     calm = [
-        stability(jacobian(W, p.x, transfer), dynamics).stable_map.sum() if len(p.x) else 0
+        stability(_jacobians(W, p.x, transfer), dynamics).stable_map.sum() if len(p.x) else 0
         for p in portrait.fixed
     ]
     counts = (
@@ -254,7 +254,11 @@ def point_measures(
     return {name: float(v) for name, v in zip(POINT_MEASURES, numbers, strict=True)}
 
 
-def _at_point(W, W_in, W_out, x, dynamics, n_schur) -> tuple[float, ...]:
+def _jacobians(W, x, transfer):
+    return jacobian(np.broadcast_to(W, (len(x), *W.shape)), x, transfer)
+
+
+def _at_point(W, W_in, W_out, x, dynamics, n_schur) -> tuple:
     if not np.isfinite(x).all():
         return (np.nan,) * len(_AT_POINT)
     slopes = gains(x, dynamics.transfer)
