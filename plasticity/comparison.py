@@ -6,7 +6,7 @@ The same networks learn by every rule, so values come as a table of rules by net
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy import optimize, stats
 
 from plasticity.types import require
@@ -113,3 +113,35 @@ def holm(p) -> Float[np.ndarray, "measures"]:
     corrected = np.empty_like(stepped)
     corrected[order] = np.minimum(stepped, 1.0)
     return corrected
+
+
+class Comparison(NamedTuple):
+    """`rule_effect` of every measure, (measures,) each.
+
+    Attributes:
+        size, p, detectable: as in `Effect`, the last at the level divided by the measures.
+        corrected: p by `holm`.
+        networks: how many had a number under every rule; the others are left out of that measure.
+    """
+
+    size: Float[np.ndarray, "measures"]
+    p: Float[np.ndarray, "measures"]
+    corrected: Float[np.ndarray, "measures"]
+    detectable: Float[np.ndarray, "measures"]
+    networks: Int[np.ndarray, "measures"]
+
+
+def compare_measures(
+    values: Float[np.ndarray, "rules networks measures"], *, level: float = 0.05, **options
+) -> Comparison:
+    """Every measure tested across rules, corrected for their number. ``options`` as `rule_effect`.
+
+    Raises:
+        ValueError: a measure that fewer than three networks have under every rule.
+    """
+    values = np.asarray(values, float)
+    options = {"level": level / values.shape[-1]} | options
+    finite = np.isfinite(values).all(axis=0).T
+    found = [rule_effect(values[:, kept, m], **options) for m, kept in enumerate(finite)]
+    size, p, detectable = (np.array(column, float) for column in zip(*found, strict=True))
+    return Comparison(size, p, holm(p), detectable, finite.sum(axis=1))

@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from plasticity.comparison import detectable_effect, holm, paired_effect, rule_effect
+from plasticity.comparison import (
+    compare_measures,
+    detectable_effect,
+    holm,
+    paired_effect,
+    rule_effect,
+)
 
 
 def _table(shifts, n=32, seed=0, common=1.0):
@@ -67,3 +73,14 @@ def test_paired_effect_by_hand():
     assert paired_effect([2.0, 4.0], [1.0, 3.0]) == pytest.approx(1 / np.sqrt(2))
     with pytest.raises(ValueError, match="vary"):
         paired_effect([1.0, 1.0], [2.0, 2.0])
+
+
+def test_measures_are_tested_together_and_networks_without_a_number_left_out():
+    values = np.stack([_table([0.0, 1.0, 2.0]), _table([0, 0, 0], seed=1)], axis=-1)
+    values[1, 5, 1] = np.nan
+    found = compare_measures(values, n_resamples=999)
+    assert found.networks.tolist() == [32, 31]
+    assert found.corrected[0] == pytest.approx(2 * found.p[0]) and found.corrected[1] > 0.05
+    kept = np.delete(values[:, :, 1], 5, axis=1)
+    assert found.p[1] == rule_effect(kept, n_resamples=999).p
+    assert found.detectable[1] == pytest.approx(detectable_effect(kept, level=0.025))

@@ -18,6 +18,7 @@ ORDER = [
     "dynamics.fixed_points",
     "dynamics.spectrum",
     "dynamics.alignment",
+    "dynamics.plane",
     "exploration",
     "reward",
     "eligibility",
