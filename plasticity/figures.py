@@ -210,3 +210,42 @@ def plot_training(
     marker = "o" if len(values) < 20 else None
     ax.plot(iterations, values, color=colour, ls=dash, label=label, marker=marker, ms=3.5)
     ax.set(xlabel="meta-iteration", ylabel=ylabel)
+
+
+def plot_flow(ax: Axes, grid: np.ndarray, flow: np.ndarray, xlabel: str, ylabel: str) -> None:
+    """Flow (rows, columns, 2) at the points ``grid`` of a plane, as stream lines."""
+    horizontal, vertical = np.moveaxis(grid, -1, 0)
+    streams = (horizontal, vertical, *np.moveaxis(flow, -1, 0))
+    ax.streamplot(*streams, color="0.75", linewidth=0.6, arrowsize=0.6, density=0.9)
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    ax.grid(False)
+
+
+def plot_points(ax: Axes, at: np.ndarray, kind: str) -> None:
+    """Points (M, 2) of a plane: a stable or unstable fixed point, or a slow point."""
+    marker, fill = {
+        "stable": ("o", "black"),
+        "unstable": ("o", "white"),
+        "slow": ("x", COLOURS[7]),
+    }[kind]
+    label = "slow point" if kind == "slow" else f"{kind} fixed point"
+    options = {"ms": 6, "zorder": 5, "mec": "black" if kind != "slow" else fill}
+    ax.plot(at[:, 0], at[:, 1], marker, mfc=fill, label=label, ls="none", **options)
+
+
+def plot_spectrum(ax: Axes, values: np.ndarray, label: str, index: int, size: float = 5) -> None:
+    """Eigenvalues in the complex plane, in units of 1/τ; the line is where modes start to grow."""
+    marker, colour = "o^svD*"[index % 6], COLOURS[index % len(COLOURS)]
+    options = {"ms": size, "alpha": 0.6, "mew": 0, "ls": "none"}
+    ax.plot(values.real.ravel(), values.imag.ravel(), marker, color=colour, label=label, **options)
+    ax.axvline(0, color="0.3", lw=0.8)
+    ax.set(xlabel="Re $\\lambda$ (1/τ)", ylabel="Im $\\lambda$ (1/τ)")
+
+
+def plot_course(ax: Axes, trials: np.ndarray, values: np.ndarray, label: str, index: int) -> None:
+    """Mean over networks of values (moments, networks) against trials, ± 1 s.e."""
+    mean, error = values.mean(axis=1), values.std(axis=1, ddof=1) / np.sqrt(values.shape[1])
+    colour, dash = COLOURS[index % len(COLOURS)], DASHES[index % len(DASHES)]
+    ax.plot(trials, mean, color=colour, ls=dash, marker="o", ms=3, label=label)
+    ax.fill_between(trials, mean - error, mean + error, color=colour, alpha=0.2, lw=0)
+    ax.set(xlabel="trial")

@@ -35,7 +35,7 @@ def _verified(tmp_path, recording, changed, tolerance=1e-9):
 
 
 def test_seeds_of_training_choice_and_judgement_differ():
-    assert len({TRAINING, VALIDATION, TEST, 10, 14, 15, 16}) == 7
+    assert len({TRAINING, VALIDATION, *TEST.values(), 10, 14, 15, 16}) == 8
 
 
 def test_the_map_can_be_recorded(tmp_path):
