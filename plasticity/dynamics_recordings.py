@@ -46,6 +46,12 @@ def rule_of(setting: Setting, name: str, learned: np.ndarray, size: float) -> Ru
     return jax.tree.map(lambda a: a[0], at_sizes(setting, rule, [size]))
 
 
+def compared_sizes(learned: np.ndarray, arrays: Arrays) -> dict[str, float]:
+    """The size that `plasticity.meta_recordings.meta_comparison` chose for every rule here."""
+    names = list(compared_rules(learned))
+    return {name: float(arrays["best"][names.index(name)]) for name in RULES[1:]}
+
+
 def weights_over_learning(
     setting: Setting, rule: Rule, seed: int, runs, n_trials: int
 ) -> tuple[np.ndarray, np.ndarray]:

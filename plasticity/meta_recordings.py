@@ -96,6 +96,8 @@ def setting_map(
 
 
 TASKS = {"association": "delayed_association", "integration": "evidence_integration"}
+# Of the shorter runs by which estimators are compared: the score function's lifetimes cost more.
+BRIEF: dict[str, int] = {"n_iterations": 40, "n_trials": 60, "n_validation": 64}
 # The second task is learned within fewer trials, and with less effort.
 LIGHTER: dict[str, int] = {"n_iterations": 24, "n_networks": 64, "n_trials": 60, "n_validation": 64}
 BRIEFER = {"n_tuning": 64, "n_runs": 256, "n_trials": 200}

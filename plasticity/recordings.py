@@ -15,10 +15,12 @@ import numpy as np
 
 from plasticity.black_box import black_box_search
 from plasticity.dissection import knock_outs, sparse_rules, transfer
+from plasticity.dynamics_recordings import compared_sizes, rule_dynamics
 from plasticity.estimator_recordings import estimator_signal
 from plasticity.gradient_recordings import gradient_cost, gradient_validation, tangent_growth
 from plasticity.learning import Learner
 from plasticity.meta_recordings import (
+    BRIEF,
     BRIEFER,
     LIGHTER,
     TASKS,
@@ -225,6 +227,12 @@ def _transfer(records: Path) -> Recording:
     return transfer(*(_learned(records, task)[0] for task in TASKS))
 
 
+def _rule_dynamics(records: Path) -> Recording:
+    learned = _learned(records, "association")[0]
+    compared = load_record(records / "meta_comparison_association.npz").arrays
+    return rule_dynamics(learned, compared_sizes(learned, compared))
+
+
 # A record comes after those that it is made from.
 RECORDINGS: dict[str, Callable[[Path], Recording]] = {
     "rule_tuning": lambda _: rule_tuning(),
@@ -237,13 +245,15 @@ RECORDINGS: dict[str, Callable[[Path], Recording]] = {
     "setting_map": lambda _: setting_map(),
     "meta_training_association": lambda _: meta_training("association"),
     "meta_training_integration": lambda _: meta_training("integration", **LIGHTER),
-    "meta_training_carried": lambda _: meta_training("association", "U carried"),
+    "meta_training_brief": lambda _: meta_training("association", **BRIEF),
+    "meta_training_carried": lambda _: meta_training("association", "U carried", **BRIEF),
     "black_box": lambda _: black_box_search(),
     "meta_comparison_association": partial(_meta_comparison, task="association"),
     "meta_comparison_integration": partial(_meta_comparison, task="integration"),
     "knock_outs": _knock_outs,
     "sparse_rules": lambda records: sparse_rules(*_learned(records, "association")),
     "transfer": _transfer,
+    "rule_dynamics": _rule_dynamics,
 } | {
     f"miconi_without_{quirk}": lambda _, quirk=quirk: miconi_parity(quirk, n_runs=24)
     for quirk in QUIRKS
