@@ -22,7 +22,12 @@ import papermill
 import yaml
 from tqdm import tqdm
 
-ROOT = Path(__file__).resolve().parents[1]
+BOOK = Path(__file__).resolve().parent
+ROOT = BOOK.parent
+sys.path.append(str(BOOK))
+
+from parameter_tables import declared, with_parameter_table  # noqa: E402
+
 TYPES = {"int": int, "float": (int, float), "bool": bool, "str": str}
 
 
@@ -31,9 +36,11 @@ class BadRequest(Exception):
 
 
 def chapters(root: Path) -> list[Path]:
-    """The notebooks of _toc.yml, in its order."""
+    """The notebooks of _toc.yml, in its order: its root page and the pages of its parts."""
     toc = yaml.safe_load((root / "_toc.yml").read_text())
-    files = [root / f"{entry['file']}.ipynb" for entry in toc["chapters"]]
+    parts = toc.get("parts", [toc])
+    pages = [toc["root"], *(entry["file"] for part in parts for entry in part["chapters"])]
+    files = [root / f"{page}.ipynb" for page in pages]
     return [file for file in files if file.exists()]
 
 
@@ -44,11 +51,6 @@ def chosen(root: Path, prefix: str | None) -> list[Path]:
         there = ", ".join(c.stem for c in chapters(root))
         raise BadRequest(f"no chapter {prefix!r}; there are {there}")
     return found
-
-
-def declared(notebook: Path) -> dict[str, dict]:
-    """Name → type, default and comment of the parameters of a chapter."""
-    return papermill.inspect_notebook(str(notebook))
 
 
 def _listing(notebook: Path) -> str:
@@ -157,9 +159,15 @@ def build(root: Path, executed: Path) -> bool:
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(root / name, stage)
     for notebook in chapters(root):
-        shutil.copy(executed / notebook.name, stage / "book")
+        shown = with_parameter_table(
+            nbformat.read(executed / notebook.name, as_version=4), notebook
+        )
+        nbformat.write(shown, stage / "book" / notebook.name)
     command = ["jupyter-book", "build", str(stage), "--all", "-W", "--keep-going", "-n"]
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(BOOK),  # where Sphinx finds the book's own extension
+    }
     if subprocess.run(command, env=environment).returncode:
         return False
     html = root / "_build" / "html"

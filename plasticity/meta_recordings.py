@@ -103,6 +103,7 @@ LIGHTER: dict[str, int] = {"n_iterations": 24, "n_networks": 64, "n_trials": 60,
 BRIEFER = {"n_tuning": 64, "n_runs": 256, "n_trials": 200}
 # Of the outer loop; ours, chosen on networks of other seeds.
 TRAINING_RATE = 5e-4
+STEPS = {"step_size": 0.3, "sparsity": 0.01}
 ESTIMATORS: dict[str, Estimator] = {
     "pathwise": Pathwise(),
     "U carried": WeightScore(sigma=1e-3, carry=True),
@@ -154,8 +155,7 @@ def meta_training(
             n_iterations=n_iterations,
             n_networks=n_carried if estimator == "U carried" else n_networks,
             n_trials=n_trials,
-            step_size=0.3,
-            sparsity=0.01,
+            **STEPS,
             validate_every=max(1, n_iterations // 10),
             n_validation=n_validation,
             validation_trials=validation_trials,

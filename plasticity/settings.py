@@ -87,7 +87,7 @@ def association_setting(
     return Setting(task, learner, rule, n_units, gain, "random")
 
 
-_BRIEF: dict[str, dict[str, float]] = {
+BRIEF: dict[str, dict[str, float]] = {
     "delayed_association": {"cue": 100.0, "delay": 200.0, "response": 200.0},
     "evidence_integration": {"stimulus": 300.0, "response": 200.0},
     "delayed_nonmatch_to_sample": {
@@ -120,12 +120,12 @@ def brief_setting(
     Raises:
         ValueError: a task without brief durations.
     """
-    require(task in _BRIEF, "a task with brief trials", repr(task), f"choose from {list(_BRIEF)}")
+    require(task in BRIEF, "a task with brief trials", repr(task), f"choose from {list(BRIEF)}")
     learner = Learner(
         dynamics=Dynamics(dt=10.0, tau_filter=tau_filter),
         exploration=Exploration(rate=kick_rate, amplitude=kick_amplitude),
     )
-    drawn = make_task(task, dt=10.0, **(_BRIEF[task] | parameters))
+    drawn = make_task(task, dt=10.0, **(BRIEF[task] | parameters))
     rule = miconi(learning_rate=learning_rate, clip=clip)
     return Setting(drawn, learner, rule, n_units, 1.5, "random")
 

@@ -221,7 +221,7 @@ def evidence_integration(
     return _task(inputs, np.sign(evidence), target, window, sd, dt)
 
 
-_TASKS: dict[str, Callable[..., Task]] = {
+TASKS: dict[str, Callable[..., Task]] = {
     "delayed_association": delayed_association,
     "delayed_nonmatch_to_sample": delayed_nonmatch_to_sample,
     "context_dependent_integration": context_dependent_integration,
@@ -235,5 +235,5 @@ def make_task(name: str, **parameters) -> Task:
     Raises:
         ValueError: an unknown task; the message lists those there are.
     """
-    require(name in _TASKS, "a task of this package", repr(name), f"choose from {list(_TASKS)}")
-    return _TASKS[name](**parameters)
+    require(name in TASKS, "a task of this package", repr(name), f"choose from {list(TASKS)}")
+    return TASKS[name](**parameters)
