@@ -1,13 +1,20 @@
 """Sphinx extension: docstrings of the package, written as plain text, become reStructuredText.
 
 In them `name` is code, an indented block is an equation or a table to be shown as it stands, and
-asterisks and bars are what they look like. Sections such as Args are left to napoleon.
+asterisks and bars are what they look like. Sections such as Args become lists.
 """
 
 import re
 
-SECTIONS = ("Args", "Attributes", "Raises", "Returns", "Warns", "Yields")
+SECTIONS = {
+    "Args": "Arguments",
+    "Attributes": "Attributes",
+    "Raises": "Raises",
+    "Returns": "Returns",
+    "Warns": "Warns",
+}
 _HEAD = re.compile(rf"({'|'.join(SECTIONS)}):$")
+_ENTRY = re.compile(r" {4}(\w+(?:, \w+)*): ?(.*)$")
 _CODE = re.compile(r"(``[^`]+``|`[^`]+`)")
 
 
@@ -15,16 +22,26 @@ def to_rest(lines: list[str]) -> list[str]:
     """The lines of a docstring, without its common indent, as reStructuredText."""
     made: list[str] = []
     section = literal = False
-    for number, line in enumerate(lines):
+    before = ""
+    for line in lines:
         indented = line.startswith(" ")
-        if _HEAD.match(line):
+        head, entry = _HEAD.match(line), _ENTRY.match(line)
+        if head:
             section, literal = True, False
-        elif line and not indented:
-            section = literal = False
-        elif indented and not section and not literal and (number == 0 or not lines[number - 1]):
-            literal = True
-            made += ["::", ""]
-        made.append(line if literal else _inline(line))
+            made += [f":{SECTIONS[head[1]]}:"]
+        elif section and entry:
+            made.append(f"    * ``{entry[1]}``: {_inline(entry[2])}")
+        elif section and (indented or not line):
+            # What an entry goes on with stands below its first word.
+            made.append(_inline(re.sub(r"^ {8}", " " * 6, line)))
+        else:
+            if line and not indented:
+                section = literal = False
+            elif indented and not literal and not before:
+                literal = True
+                made += ["::", ""]
+            made.append(line if literal else _inline(line))
+        before = line
     return made
 
 
@@ -44,11 +61,11 @@ def _process(app, what, name, obj, options, lines) -> None:
 
 
 def _skip(app, what, name, obj, skip, options) -> bool | None:
-    # What a NamedTuple says of its fields ("Alias for field number 0") is no documentation.
-    return True if type(obj).__name__ == "_tuplegetter" else None
+    # Fields are explained where their class is.
+    return True if what == "class" and not (callable(obj) or isinstance(obj, property)) else None
 
 
 def setup(app) -> dict:
-    app.connect("autodoc-process-docstring", _process, priority=400)  # before napoleon's 500
+    app.connect("autodoc-process-docstring", _process)
     app.connect("autodoc-skip-member", _skip)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

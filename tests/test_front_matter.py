@@ -171,17 +171,27 @@ def test_every_module_is_on_one_page_of_the_api():
 
 
 def test_docstrings_become_restructured_text():
-    lines = ["The norm |x|* of `W_in` and d_.", "", "    y = |x|", "", "Args:", "    x: `state`."]
-    assert docstrings.to_rest(lines) == [
-        r"The norm \|x\|\* of ``W_in`` and d\_.",
-        "",
-        "::",
-        "",
-        "    y = |x|",
-        "",
-        "Args:",
-        "    x: ``state``.",
-    ]
+    text = """The norm |x|* of `W_in` and d_.
+
+    y = |x|
+
+Args:
+    x, y: `state`, of
+        two lines.
+Returns:
+    A number."""
+    wanted = r"""The norm \|x\|\* of ``W_in`` and d\_.
+
+::
+
+    y = |x|
+
+:Arguments:
+    * ``x, y``: ``state``, of
+      two lines.
+:Returns:
+    A number."""
+    assert docstrings.to_rest(text.splitlines()) == wanted.splitlines()
 
 
 # Form of the chapters
