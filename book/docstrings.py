@@ -4,6 +4,7 @@ In them `name` is code, an indented block is an equation or a table to be shown 
 asterisks and bars are what they look like. Sections such as Args become lists.
 """
 
+import inspect
 import re
 
 SECTIONS = {
@@ -61,8 +62,9 @@ def _process(app, what, name, obj, options, lines) -> None:
 
 
 def _skip(app, what, name, obj, skip, options) -> bool | None:
-    # Fields are explained where their class is.
-    return True if what == "class" and not (callable(obj) or isinstance(obj, property)) else None
+    # Fields are explained where their class is, also one whose default is a function.
+    own = isinstance(obj, property) or inspect.isfunction(obj)
+    return True if what == "class" and not own else None
 
 
 def setup(app) -> dict:

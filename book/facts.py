@@ -141,15 +141,15 @@ def table(group: str, path: Path) -> str:
     """One group as a table in MyST."""
     known = origins(path)
     steps = {f"meta_training.{k}": f"{v:g}" for k, v in meta_recordings.STEPS.items()}
-    lines = ["| value | | origin | meaning and remark |", "|---|---|---|---|"]
+    lines = ["| value | origin | meaning and remark |", "|---|---|---|"]
     for source, entry in values()[group].items():
-        lines.append(f"| **{source}** | | | |")
+        lines.append(f"| **{source}** | | |")
         for name, value in entry.items():
             origin, meaning, remark = known[source][name]
             for key, text in steps.items():
                 meaning = meaning.replace(f"{{{key}}}", text)
             note = f"{meaning} – {remark}" if remark else meaning
-            lines.append(f"| `{name}` | {shown(value)} | {ORIGINS[origin]} | {note} |")
+            lines.append(f"| `{name}` = {shown(value)} | {ORIGINS[origin]} | {note} |")
     return "\n".join(lines)
 
 

@@ -14,6 +14,9 @@ from plasticity.tasks import Task
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#7F7F7F")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), "-", "--")
 
+# Of signed quantities in every chapter: negative (Hebbian coefficients) orange, positive purple.
+SIGNED = "PuOr"
+
 
 def use_style() -> None:
     """The one style sheet of the book."""
@@ -68,7 +71,7 @@ def plot_activity(ax: Axes, times: np.ndarray, rates: np.ndarray, label: str) ->
 def plot_matrix(ax: Axes, matrix: np.ndarray, label: str, xlabel: str, ylabel: str) -> AxesImage:
     """A matrix in diverging colours, symmetric about zero, with its colour bar."""
     bound = float(np.abs(matrix).max())
-    image = ax.imshow(matrix, cmap="PuOr", vmin=-bound, vmax=bound, interpolation="nearest")
+    image = ax.imshow(matrix, cmap=SIGNED, vmin=-bound, vmax=bound, interpolation="nearest")
     ax.set(xlabel=xlabel, ylabel=ylabel)
     ax.grid(False)
     ax.figure.colorbar(image, ax=ax, label=label, shrink=0.85)
@@ -82,7 +85,7 @@ def plot_terms(axes: np.ndarray, degree: int) -> None:
         for ell in range(degree + 1):
             ax = axes[k, ell]
             extent = (-1, 1, -1, 1)
-            options = {"cmap": "PuOr", "vmin": -1, "vmax": 1, "origin": "lower", "extent": extent}
+            options = {"cmap": SIGNED, "vmin": -1, "vmax": 1, "origin": "lower", "extent": extent}
             ax.imshow(r**k * delta**ell, **options)
             ax.set(xticks=[], yticks=[])
             ax.grid(False)
@@ -171,7 +174,7 @@ def plot_coefficients(ax: Axes, psi: np.ndarray, label: str) -> AxesImage:
     grey = np.ma.masked_where(odd, np.abs(psi))
     ax.imshow(grey, cmap="Greys", vmin=0, vmax=2 * bound, **options)
     coloured = np.ma.masked_where(~odd, psi)
-    image = ax.imshow(coloured, cmap="PuOr", vmin=-bound, vmax=bound, **options)
+    image = ax.imshow(coloured, cmap=SIGNED, vmin=-bound, vmax=bound, **options)
     for k in range(d + 1):
         for ell in range(d + 1):
             dark = abs(psi[k, ell]) > 0.65 * bound
@@ -193,7 +196,7 @@ def plot_rule_map(
     height = np.polynomial.polynomial.polyval2d(r, delta, coefficients) / scale
     bound = float(np.abs(height).max())
     extent = (-1, 1, -largest, largest)
-    options = {"cmap": "PuOr", "vmin": -bound, "vmax": bound, "origin": "lower", "aspect": "auto"}
+    options = {"cmap": SIGNED, "vmin": -bound, "vmax": bound, "origin": "lower", "aspect": "auto"}
     image = ax.imshow(height, extent=extent, **options)
     ax.contour(r, delta, height, levels=[-0.1 * bound, 0.1 * bound], colors="0.3", linewidths=0.8)
     ax.set(xlabel="presynaptic rate $r$", ylabel="fluctuation $\\Delta = \\bar x - x$")

@@ -148,6 +148,22 @@ def test_a_failing_chapter_replaces_nothing(book, capsys):
     assert [p.name for p in target.parent.iterdir()] == ["01_small.ipynb"]
 
 
+def test_parts_and_the_root_page_are_executed_too(book):
+    for name in ("index", "facts"):
+        kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        note = nbformat.v4.new_notebook(metadata={"kernelspec": kernel})
+        note.cells = [nbformat.v4.new_code_cell("print(1)")]
+        nbformat.write(note, book / "book" / f"{name}.ipynb")
+    toc = {"format": "jb-book", "root": "book/index", "parts": []}
+    for caption, page in (("Chapters", "01_small"), ("Reference", "facts"), ("More", "none")):
+        toc["parts"].append({"caption": caption, "chapters": [{"file": f"book/{page}"}]})
+    (book / "_toc.yml").write_text(yaml.safe_dump(toc))
+    assert [c.stem for c in driver.chapters(book)] == ["index", "01_small", "facts"]
+    assert driver.main(["--quick", "--chapter", "facts"], book) == 0
+    assert _printed(book / "_build" / "run" / "facts.ipynb") == "1\n"
+    assert driver.main(["--chapter", "facts", "-p", "n=3"], book) == 2
+
+
 def test_publishing_replaces_the_committed_chapter(book):
     source = book / "book" / "01_small.ipynb"
     assert "a cell was not executed, or not in order" in _faults(nbformat.read(source, 4))

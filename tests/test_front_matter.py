@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import get_type_hints
 
 import jsonschema
+import matplotlib.pyplot as plt
 import nbformat
+import numpy as np
 import papermill
 import pytest
 import yaml
 
 import plasticity
-from plasticity import settings, tasks
+from plasticity import figures, settings, tasks
 from plasticity.exploration import Exploration
 from plasticity.learning import Learner
 from plasticity.network import Dynamics
@@ -34,6 +36,19 @@ import parameter_tables  # noqa: E402
 import provenance  # noqa: E402
 
 CHAPTERS = sorted(BOOK.glob("[0-9]*.ipynb"))
+
+
+# Claims ledger
+
+
+def test_numbers_of_the_claims_are_glued_by_chapters():
+    pages = (BOOK / "claims.md").read_text() + (BOOK / "index.ipynb").read_text()
+    wanted = set(re.findall(r"\{glue:text\}`([\w.]+)::([\w-]+):s`", pages))
+    assert len(wanted) > 20
+    for name, key in wanted:
+        cells = nbformat.read(BOOK / name, as_version=4).cells
+        data = [o.get("metadata", {}) for c in cells for o in c.get("outputs", [])]
+        assert key in [d["scrapbook"]["name"] for d in data if "scrapbook" in d], (name, key)
 
 
 # Facts ledger
@@ -75,7 +90,7 @@ def test_a_new_parameter_without_an_origin_is_found():
 
 def test_the_ledger_prints_values_of_the_package():
     table = facts.table("Model", BOOK / "facts.yml")
-    assert f"| `tau` | {Dynamics().tau:g} |" in table
+    assert f"| `tau` = {Dynamics().tau:g} |" in table
     made = facts.values()["Settings"]["Miconi's setting as made"]
     assert made["rule.clip"] == 3e-4 and "dynamics.tau" not in made, "only what differs"
     assert sum(facts.counts(BOOK / "facts.yml").values()) > 100
@@ -217,6 +232,25 @@ def test_a_page_without_parameters_has_no_table():
     path = BOOK / "index.ipynb"
     notebook = nbformat.read(path, as_version=4)
     assert parameter_tables.with_parameter_table(notebook, path) == notebook
+
+
+def test_signed_quantities_have_one_colour_scale():
+    fig, axes = plt.subplots(3, 3)
+    values = np.diag([-1.0, 0.5, 2.0])
+    images = [
+        figures.plot_matrix(axes[0, 0], values, "", "", ""),
+        figures.plot_coefficients(axes[0, 1], values, ""),
+        figures.plot_rule_map(axes[0, 2], values, 1.0, "", 1.0),
+    ]
+    figures.plot_terms(axes[1:, :2], 1)
+    images += [image for ax in axes[1:, :2].flat for image in ax.get_images()]
+    assert {image.get_cmap().name for image in images} == {figures.SIGNED}
+    assert all(np.isclose(sum(image.get_clim()), 0) for image in images), "symmetric about zero"
+    plt.close(fig)
+    cells = "".join(path.read_text() for path in CHAPTERS)
+    assert not set(re.findall(r"cmap=\\\"(\w+)", cells)) - {"PuOr", "PuOr_r", "viridis"}
+    red, _, blue, _ = plt.get_cmap(figures.SIGNED)(0.1)
+    assert red > blue, "negative is orange"
 
 
 @pytest.mark.parametrize("path", CHAPTERS[:6], ids=lambda p: p.stem)
