@@ -11,6 +11,7 @@ import yaml
 
 from plasticity import dynamics_recordings as dynamics
 from plasticity import (
+    comparison,
     exploration,
     gradient_recordings,
     learning,
@@ -57,6 +58,9 @@ GROUPS: dict[str, tuple[Callable, ...]] = {
         fixed_points.find_fixed_points,
         points.distinct_points,
         portrait.draw_portrait,
+        portrait.unperturbed_trials,
+        portrait.point_measures,
+        comparison.rule_effect,
         dynamics.rule_dynamics,
     ),
 }
