@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from plasticity import dynamics_recordings as dynamics
 from plasticity import (
     comparison,
     exploration,
@@ -26,6 +25,7 @@ from plasticity import (
     tasks,
     three_factor,
 )
+from plasticity import dynamics_recordings as dynamics
 from plasticity.dynamics import fixed_points, points, portrait
 
 ORIGINS = {"paper": "the paper", "other": "other work", "ours": "ours"}

@@ -238,7 +238,8 @@ def plot_points(ax: Axes, at: np.ndarray, kind: str) -> None:
 
 def plot_spectrum(ax: Axes, values: np.ndarray, label: str, index: int, size: float = 5) -> None:
     """Eigenvalues in the complex plane, in units of 1/τ; the line is where modes start to grow."""
-    marker, colour = "o^svD*"[index % 6], COLOURS[index % len(COLOURS)]
+    marker = "o^svD*"[index % 6] if size > 3 else "o"
+    colour = COLOURS[index % len(COLOURS)]
     options = {"ms": size, "alpha": 0.6, "mew": 0, "ls": "none"}
     ax.plot(values.real.ravel(), values.imag.ravel(), marker, color=colour, label=label, **options)
     ax.axvline(0, color="0.3", lw=0.8)
