@@ -158,6 +158,9 @@ def build(root: Path, executed: Path) -> bool:
         shutil.copy(root / name, stage)
     for notebook in chapters(root):
         shutil.copy(executed / notebook.name, stage / "book")
+    script = stage / "book" / "static" / "explore" / "data.js"
+    if subprocess.run([sys.executable, root / "book" / "explore_data.py", script]).returncode:
+        return False
     command = ["jupyter-book", "build", str(stage), "--all", "-W", "--keep-going", "-n"]
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     if subprocess.run(command, env=environment).returncode:
