@@ -14,6 +14,15 @@ const trials = given.episodes.map(({ condition, kicks, state: x }) => {
   return { output: [...output], trace: [...trace], error, W: [...state.network.W] };
 });
 
+/** The trial in which network ``number`` reaches criterion by a rule, or null. */
+function reached({ setting: place, moments, size, presets }, number, preset, sign) {
+  const rule = { theta: flat(presets[preset]).map((v) => sign * v), clip: place.clip };
+  rule.learningRate = core.learningRate(rule.theta, size, moments);
+  const one = core.lifetime(place, number);
+  for (let h = 0; h < 400; h++) core.nextTrial(one, rule, place);
+  return core.trialsToCriterion(one.errors, place);
+}
+
 const theta = flat(given.rule.theta);
 const [r, delta] = given.point;
 const life = core.lifetime(setting, 3);
@@ -22,8 +31,9 @@ console.log(
   JSON.stringify({
     trials,
     integrand: core.integrand(theta, r, delta),
-    size: core.integrandSize(theta, given.moments),
+    size: core.integrandSize(theta, given.written.moments),
     criterion: given.errors.map((list) => core.trialsToCriterion(list, setting)),
+    reached: given.lifetimes.map((life) => reached(given.written, ...life)),
     drawn: { W: [...life.network.W], Win: [...life.network.Win], kicks: [...drawn] },
   }),
 );

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -55,7 +56,7 @@ def package():
     return setting, network, episodes, trials
 
 
-def _in_javascript(package, written, **changes):
+def _in_javascript(package, written, lifetimes=(), **changes):
     setting, network, episodes, _ = package
     case = {
         "setting": explore.described(setting) | changes,
@@ -72,7 +73,8 @@ def _in_javascript(package, written, **changes):
             for e in episodes
         ],
         "point": [0.7, -1.3],
-        "moments": written["moments"],
+        "written": written,
+        "lifetimes": lifetimes,
         "errors": SOME_ERRORS.tolist(),
     }
     command = [NODE, str(ROOT / "tests" / "explore_core.js")]
@@ -137,6 +139,25 @@ def test_what_the_page_draws_has_the_distributions_of_the_package(package, writt
     assert hit.size / kicks.size == pytest.approx(setting["kickProbability"], rel=0.2)
     assert np.abs(hit).max() < setting["kickAmplitude"]
     assert hit.std() == pytest.approx(setting["kickAmplitude"] * 3**-0.5, rel=0.1)
+
+
+@needs_node
+def test_the_network_that_the_page_opens_with_learns_and_not_by_luck(package, written):
+    script = (ROOT / "book" / "static" / "explore" / "page.js").read_text()
+    first = int(re.search(r"const FIRST = (\d+);", script)[1])
+    lifetimes = [(first, "theta-1-5", 1), (first, "theta-1-5", -1), (first, "zero", 1)]
+    learned, flipped, idle = _in_javascript(package, written, lifetimes)["reached"]
+    assert learned is not None and learned < 300
+    assert flipped is None and idle is None
+
+
+def test_every_element_that_the_script_names_is_on_the_page():
+    folder = ROOT / "book"
+    script = (folder / "static" / "explore" / "page.js").read_text()
+    named = re.findall(r'(?:byId|listen|describe)\("([\w-]+)"', script)
+    assert len(set(named)) > 15
+    there = re.findall(r'id="explore-([\w-]+)"', (folder / "explore.md").read_text())
+    assert set(named) <= set(there)
 
 
 def test_the_page_has_the_recorded_rule_and_every_preset_a_button(written):

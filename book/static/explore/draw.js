@@ -74,6 +74,24 @@ const ExploreDraw = (() => {
     context.clip();
   }
 
+  /** The colour of a value between −bound and bound. */
+  function colour(value, bound, colours) {
+    const place = bound > 0 ? (value / bound + 1) / 2 : 0.5;
+    const index = Math.min(colours.length - 1, Math.floor(place * colours.length));
+    return colours[Math.max(0, index)];
+  }
+
+  /** Black or white, whichever is read more easily on a colour (relative luminance of WCAG 2). */
+  function inkOn(ground) {
+    const code = parseInt(ground.slice(1), 16);
+    const parts = [code >> 16, (code >> 8) & 255, code & 255].map((part) => {
+      const c = part / 255;
+      return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+    });
+    const luminance = 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2];
+    return luminance > 0.179 ? "#000000" : "#ffffff";
+  }
+
   /** An image of rows × columns values in the book's diverging colours, first row at the top. */
   function image(context, area, values, columns, bound, colours) {
     const rows = values.length / columns;
@@ -82,9 +100,7 @@ const ExploreDraw = (() => {
     small.height = rows;
     const pixels = new ImageData(columns, rows);
     values.forEach((value, at) => {
-      const place = bound > 0 ? (value / bound + 1) / 2 : 0.5;
-      const index = Math.min(colours.length - 1, Math.floor(place * colours.length));
-      const code = parseInt(colours[Math.max(0, index)].slice(1), 16);
+      const code = parseInt(colour(value, bound, colours).slice(1), 16);
       pixels.data.set([code >> 16, (code >> 8) & 255, code & 255, 255], 4 * at);
     });
     small.getContext("2d").putImageData(pixels, 0, 0);
@@ -110,7 +126,7 @@ const ExploreDraw = (() => {
 
   /** H over r (across) and Δ (up), with pairs (r, Δ) as dots; returns the largest |H|. */
   function map(canvas, theta, { reach, pairs, colours }) {
-    const drawn = prepare(canvas, { ...GAP, right: 62 });
+    const drawn = prepare(canvas, { ...GAP, right: 72 });
     const { context, area, ink } = drawn;
     const side = 81;
     const at = (i) => (2 * i) / (side - 1) - 1;
@@ -189,7 +205,7 @@ const ExploreDraw = (() => {
 
   /** W − W_0, postsynaptic unit down, presynaptic unit across; returns the largest change. */
   function change(canvas, W, initial, units, colours) {
-    const drawn = prepare(canvas, { ...GAP, right: 62 });
+    const drawn = prepare(canvas, { ...GAP, right: 72 });
     const difference = W.map((w, s) => w - initial[s]);
     const bound = difference.reduce((most, v) => Math.max(most, Math.abs(v)), 0);
     image(drawn.context, drawn.area, difference, units, bound, colours);
@@ -198,5 +214,5 @@ const ExploreDraw = (() => {
     return bound;
   }
 
-  return { change, errors, map, outputs };
+  return { change, colour, errors, inkOn, map, outputs };
 })();

@@ -37,6 +37,11 @@
     byId("status").textContent = text;
   }
 
+  /** The text alternative of a canvas: its title and what it shows now. */
+  function describe(id, text) {
+    byId(id).setAttribute("aria-label", `${byId(id).textContent}: ${text}.`);
+  }
+
   function rule() {
     const rate = core.learningRate(page.theta, size(), moments);
     return { theta: page.theta, clip: setting.clip, learningRate: rate };
@@ -100,10 +105,8 @@
     cells.forEach((input, at) => {
       const value = page.theta[at];
       if (input !== writing) input.value = short(value);
-      const place = most > 0 ? (value / most + 1) / 2 : 0.5;
-      const index = Math.min(colours.length - 1, Math.floor(place * colours.length));
-      input.style.backgroundColor = colours[index];
-      input.style.color = Math.abs(place - 0.5) > 0.35 ? "#ffffff" : "#000000";
+      const ground = ExploreDraw.colour(value, most, colours);
+      Object.assign(input.style, { backgroundColor: ground, color: ExploreDraw.inkOn(ground) });
     });
     showSlider();
     showMap();
@@ -123,11 +126,9 @@
     const bound = ExploreDraw.map(byId("map"), page.theta, { reach, pairs, colours });
     const corner = (r, delta) => shown(core.integrand(page.theta, r, delta));
     const terms = [...page.theta.keys()].filter((p) => page.theta[p]).length;
-    const text = `Map of H, ${terms} coefficients not zero, largest size ${shown(bound)}. `;
-    const corners = `At rate 1: ${corner(1, -reach)} for Δ = −${reach}, ${corner(1, 0)} for Δ = 0, `;
-    const rest = `${corner(1, reach)} for Δ = ${reach}. At rate −1: ${corner(-1, -reach)}, `;
-    const end = `${corner(-1, 0)} and ${corner(-1, reach)}.`;
-    byId("map").setAttribute("aria-label", text + corners + rest + end);
+    const row = (r) => [-reach, 0, reach].map((delta) => corner(r, delta)).join(", ");
+    describe("map", `${terms} coefficients not zero, largest size ${shown(bound)}. For Δ = −${reach}, 0 \
+and ${reach}: at rate 1 ${row(1)}; at rate −1 ${row(-1)}`);
   }
 
   /** Some pairs (r_j, Δ_i) of a trial. */
@@ -206,10 +207,11 @@
   function advance(now) {
     const passed = Math.min(now - (page.clock ?? now), 200);
     page.clock = now;
-    page.due = Math.min(page.due + (passed / 1000) * Number(byId("speed").value), 1e6) || 0;
+    page.due += (passed / 1000) * Number(byId("speed").value) || 0;
     const until = performance.now() + BUDGET;
     const present = rule();
     while (page.due >= 1 && performance.now() < until && trial(present)) page.due -= 1;
+    page.due = Math.min(page.due, 1); // what a frame had no time for is let go
     const { errors, state } = page.life;
     if (!state.alive) {
       pause("The activity is no longer finite. Reset, and lower the learning rate.");
@@ -254,11 +256,15 @@
     ExploreDraw.errors(byId("error"), { now: errors, before, setting, reached });
     const now = outputs(state.network);
     ExploreDraw.outputs(byId("output"), { now, before: page.first, setting });
-    const bound = ExploreDraw.change(byId("change"), state.network.W, network.W, setting.units, colours);
+    const { units } = setting;
+    const bound = ExploreDraw.change(byId("change"), state.network.W, network.W, units, colours);
     const end = (z) => shown(z[z.length - 1]);
-    byId("error").setAttribute("aria-label", `Error against trial: ${errors.length} trials, mean of the last ${meanError()}, criterion ${reached ? "reached in trial " + reached : "not reached"}.`);
-    byId("output").setAttribute("aria-label", `Output at the end of a trial, first and second cue: before learning ${page.first.map(end).join(" and ")}, now ${now.map(end).join(" and ")}; targets ${setting.targets.map(end).join(" and ")}.`);
-    byId("change").setAttribute("aria-label", `Change of each recurrent weight, at most ${shown(bound)}.`);
+    const both = (list) => list.map(end).join(" and ");
+    const done = reached ? `reached in trial ${reached}` : "not reached";
+    describe("error", `${errors.length} trials, mean of the last ${meanError()}, criterion ${done}`);
+    describe("output", `at the end of a trial, first and second cue: before learning ${both(page.first)}, \
+now ${both(now)}; targets ${both(setting.targets)}`);
+    describe("change", `at most ${shown(bound)}`);
   }
 
   /* ---- wiring ---- */
@@ -270,6 +276,7 @@
   makeGrid();
   byId("size").value = Math.log10(EXPLORE_DATA.size);
   byId("network").value = FIRST;
+  byId("window").textContent = `Mean error of the last ${setting.window}`;
   for (const [preset, theta] of Object.entries(presets)) {
     const button = byId(`preset-${preset}`);
     button.addEventListener("click", () => setRule(theta, `Rule: ${button.textContent}.`));
