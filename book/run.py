@@ -163,6 +163,9 @@ def build(root: Path, executed: Path) -> bool:
             nbformat.read(executed / notebook.name, as_version=4), notebook
         )
         nbformat.write(shown, stage / "book" / notebook.name)
+    script = stage / "book" / "static" / "explore" / "data.js"
+    if subprocess.run([sys.executable, root / "book" / "explore_data.py", script]).returncode:
+        return False
     command = ["jupyter-book", "build", str(stage), "--all", "-W", "--keep-going", "-n"]
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",

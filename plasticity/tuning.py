@@ -34,6 +34,14 @@ def _first_activity(keys, networks, task, rule, learner):
     return jax.vmap(one)(keys, networks)
 
 
+def activity_moments(rates: np.ndarray, shifts: np.ndarray, degree: int) -> np.ndarray:
+    """Means of r_j^p Δ_i^q over synapses, steps and trials, p, q ≤ 2d, from (n, T, N) arrays."""
+    powers = range(2 * degree + 1)
+    # A mean over synapses of r_j^p Δ_i^q is a mean over j times one over i.
+    by_rate, by_shift = (np.stack([(a**p).mean(axis=-1) for p in powers]) for a in (rates, shifts))
+    return np.einsum("pbt,qbt->pq", by_rate, by_shift) / by_rate[0].size
+
+
 def integrand_size(setting: Setting, rule: Rule, *, seed: int = 12, n: int = 4) -> float:
     """r.m.s. over synapses, steps and first trials of Σ θ_kℓ r_j^k Δ_i^ℓ (Δ_i → −kick_i).
 
@@ -43,15 +51,10 @@ def integrand_size(setting: Setting, rule: Rule, *, seed: int = 12, n: int = 4) 
         ValueError: a rule whose coefficients are all zero.
     """
     rates, shifts, kicks = first_activity(setting, seed, n)
-    shifts = -kicks if bool(rule.true_kick) else shifts
     theta = np.asarray(rule.coefficients, float)
     d = len(theta)
-    # A mean over synapses of r_j^k Δ_i^ℓ is a mean over j times one over i.
-    by_rate, by_shift = (
-        np.stack([(a**p).mean(axis=-1) for p in range(2 * d - 1)]) for a in (rates, shifts)
-    )
+    moments = activity_moments(rates, -kicks if bool(rule.true_kick) else shifts, d - 1)
     sums = np.add.outer(np.arange(d), np.arange(d))
-    moments = np.einsum("pbt,qbt->pq", by_rate, by_shift) / by_rate[0].size
     pairs = moments[sums[:, None, :, None], sums[None, :, None, :]]  # k, ℓ, m, n
     square = float(np.einsum("kl,mn,klmn->", theta, theta, pairs))
     require(square > 0, "a rule that moves weights", square, "give a coefficient other than zero")
