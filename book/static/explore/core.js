@@ -183,6 +183,23 @@ const ExploreCore = (() => {
     return outcome;
   }
 
+  /** Outputs for all cues without kicks, from silence. */
+  function quietOutputs(network, setting) {
+    const { units, steps } = setting;
+    const quiet = { kicks: new Float64Array(steps * units), state: new Float64Array(units) };
+    return setting.targets.map((_, condition) => {
+      return simulate(network, { ...quiet, condition }, setting).output;
+    });
+  }
+
+  /** A quarter as many pairs (r_j, Δ_i) of a trial as it has steps and units. */
+  function visitedPairs({ rates, fluctuations }, { units }) {
+    return Array.from({ length: Math.floor(rates.length / 4) }, (_, p) => {
+      const t = Math.floor((4 * p) / units);
+      return [rates[t * units + ((28 * p + 3 * t) % units)], fluctuations[4 * p]];
+    });
+  }
+
   /** r.m.s. of Σ θ_kℓ r^k Δ^ℓ, from the means of r^p Δ^q: plasticity.tuning.integrand_size. */
   function integrandSize(theta, moments) {
     const size = degreeOf(theta) + 1;
@@ -215,7 +232,8 @@ const ExploreCore = (() => {
 
   return {
     drawEpisode, eligibilityTrace, generator, integrand, integrandSize, learner, learnTrial,
-    learningRate, lifetime, nextTrial, randomNetwork, simulate, trialsToCriterion,
+    learningRate, lifetime, nextTrial, quietOutputs, randomNetwork, simulate, trialsToCriterion,
+    visitedPairs,
   };
 })();
 

@@ -29,8 +29,9 @@
 
   const sub = (digit) => "₀₁₂₃₄₅"[digit];
   const name = (p) => `θ${sub(Math.floor(p / (DEGREE + 1)))}${sub(p % (DEGREE + 1))}`;
-  const short = (value) => String(Number(value.toPrecision(3)));
-  const shown = (value) => short(value).replace("-", "−");
+  const shown = (value) => String(Number(value.toPrecision(3))).replace("-", "−");
+  const tiny = (value) => value !== 0 && Math.abs(value) < 0.001;
+  const narrow = (value) => (tiny(value) ? value.toExponential(0) : String(Number(value.toFixed(3))));
   const size = () => 10 ** Number(byId("size").value);
 
   function say(text) {
@@ -104,7 +105,7 @@
     const most = page.theta.reduce((m, v) => Math.max(m, Math.abs(v)), 0);
     cells.forEach((input, at) => {
       const value = page.theta[at];
-      if (input !== writing) input.value = short(value);
+      if (input !== writing) input.value = narrow(value);
       const ground = ExploreDraw.colour(value, most, colours);
       Object.assign(input.style, { backgroundColor: ground, color: ExploreDraw.inkOn(ground) });
     });
@@ -122,22 +123,13 @@
 
   function showMap() {
     const reach = Number(byId("reach").value);
-    const pairs = byId("pairs").checked ? visited(page.last) : [];
+    const pairs = byId("pairs").checked ? core.visitedPairs(page.last, setting) : [];
     const bound = ExploreDraw.map(byId("map"), page.theta, { reach, pairs, colours });
     const corner = (r, delta) => shown(core.integrand(page.theta, r, delta));
     const terms = [...page.theta.keys()].filter((p) => page.theta[p]).length;
     const row = (r) => [-reach, 0, reach].map((delta) => corner(r, delta)).join(", ");
     describe("map", `${terms} coefficients not zero, largest size ${shown(bound)}. For Δ = −${reach}, 0 \
 and ${reach}: at rate 1 ${row(1)}; at rate −1 ${row(-1)}`);
-  }
-
-  /** Some pairs (r_j, Δ_i) of a trial. */
-  function visited({ rates, fluctuations }) {
-    const n = setting.units;
-    return Array.from({ length: rates.length / 4 }, (_, p) => {
-      const t = Math.floor((4 * p) / n);
-      return [rates[t * n + ((4 * p * 7 + 3 * t) % n)], fluctuations[4 * p]];
-    });
   }
 
   function showSize() {
@@ -147,21 +139,13 @@ and ${reach}: at rate 1 ${row(1)}; at rate −1 ${row(-1)}`);
 
   /* ---- the network ---- */
 
-  /** Outputs for all cues without kicks, from silence. */
-  function outputs(network) {
-    const { units, steps } = setting;
-    const quiet = { kicks: new Float64Array(steps * units), state: new Float64Array(units) };
-    const one = (condition) => core.simulate(network, { ...quiet, condition }, setting).output;
-    return setting.targets.map((_, condition) => one(condition));
-  }
-
   function begin(text) {
     stop();
     if (page.life && page.life.errors.length) page.before = page.life.errors;
     const seed = Math.max(1, Math.round(byId("network").valueAsNumber) || FIRST);
     byId("network").value = seed;
     page.life = core.lifetime(setting, seed);
-    page.first = outputs(page.life.network);
+    page.first = core.quietOutputs(page.life.network, setting);
     const episode = core.drawEpisode(setting, 0, core.generator(2 * seed + 1));
     page.last = core.simulate(page.life.network, episode, setting);
     Object.assign(page, { reached: null, goal: HORIZON });
@@ -254,7 +238,7 @@ and ${reach}: at rate 1 ${row(1)}; at rate −1 ${row(-1)}`);
     byId("criterion").textContent = page.reached ?? "–";
     const { before, reached } = page;
     ExploreDraw.errors(byId("error"), { now: errors, before, setting, reached });
-    const now = outputs(state.network);
+    const now = core.quietOutputs(state.network, setting);
     ExploreDraw.outputs(byId("output"), { now, before: page.first, setting });
     const { units } = setting;
     const bound = ExploreDraw.change(byId("change"), state.network.W, network.W, units, colours);
