@@ -19,12 +19,14 @@ $(STAMP): requirements.lock pyproject.toml
 book: venv  ## Execute every chapter and build the HTML book in _build/html
 	$(BIN)/python book/run.py --defaults --output _build/book --build
 
-test: venv lint  ## Unit tests, chapters at quick parameters, committed outputs, strict build
+test: venv lint  ## Unit tests, chapters at quick parameters, committed outputs, strict build, pages
 	$(BIN)/python -m pytest -q
 	$(BIN)/python book/run.py --quick --output _build/quick
 	$(BIN)/python -m pytest -q -c tests/nbval.cfg --rootdir=. --nbval \
 		--nbval-cell-timeout=300 book/*.ipynb
 	$(BIN)/python book/run.py --build
+	sh tests/browser/install.sh
+	$(BIN)/python -m pytest -q -rs tests/browser
 
 run: venv  ## Execute chapters: make run, or make run CHAPTER=02 P="n_units=50 n_trials=200"
 	$(BIN)/python book/run.py $(if $(DEFAULTS),--defaults,--quick) --output _build/run \

@@ -12,6 +12,9 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
+# What the workflow for GitHub Pages puts beside the pages: the book in one file, its notebooks.
+PDF = "plasticity-companion.pdf"
+DOWNLOADS = (PDF, "notebooks.zip")
 _REPOSITORY = re.compile(r"https://github\.com/([\w.-]+)/([\w.-]+?)/?$")
 
 
@@ -36,7 +39,7 @@ def install_line(repository: str) -> str:
     return f"{clone}\n%cd {name}/book"
 
 
-def tags(title: str, address: str, citation: dict, year: str, chapter: bool) -> str:
+def tags(title: str, address: str, pdf: str, citation: dict, year: str, chapter: bool) -> str:
     """Meta tags of a page; a chapter is cited by its own title."""
     authors = [author["name"] for author in citation["authors"]]
     paper = citation["preferred-citation"]
@@ -55,6 +58,7 @@ def tags(title: str, address: str, citation: dict, year: str, chapter: bool) -> 
         ("citation_publication_date", year),
         ("citation_public_url", address),
         ("citation_fulltext_html_url", address),
+        ("citation_pdf_url", pdf),
         ("citation_reference", _reference(paper)),
     ]
     if chapter:
@@ -73,6 +77,15 @@ def _reference(paper: dict) -> str:
         "citation_arxiv_id": paper["identifiers"][0]["value"].removeprefix("arXiv:"),
     }
     return "; ".join(f"{key}={value}" for key, value in parts.items())
+
+
+def downloads(site: str) -> str:
+    """The foot of every page: what there is to take away."""
+    book, notebooks = (f"{site}{name}" for name in DOWNLOADS)
+    return (
+        f'<p>To take away: <a href="{book}">the book as a PDF</a>, '
+        f'<a href="{notebooks}">its executed notebooks</a>.</p>'
+    )
 
 
 def beside(names: list[str], site: str) -> dict[str, str]:
@@ -114,9 +127,10 @@ def _add_tags(app, pagename, templatename, context, doctree) -> None:
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     title = re.sub(r"<[^>]+>", "", context.get("title", ""))
     chapter = bool(re.match(r"book/\d\d_", pagename))
-    address = f"{_site(app)}{pagename}.html"
-    made = tags(html.unescape(title), address, citation, app.config.copyright, chapter)
+    address, pdf = f"{_site(app)}{pagename}.html", f"{_site(app)}{PDF}"
+    made = tags(html.unescape(title), address, pdf, citation, app.config.copyright, chapter)
     context["metatags"] = context.get("metatags", "") + made
+    context["theme_extra_footer"] = downloads(_site(app))
 
 
 def _write_beside(app, exception) -> None:

@@ -10,8 +10,6 @@ Exit status: 0; 1 if a chapter or the build failed, 2 if the request makes no se
 
 import argparse
 import os
-import shutil
-import subprocess
 import sys
 import tempfile
 from contextlib import suppress
@@ -26,22 +24,15 @@ BOOK = Path(__file__).resolve().parent
 ROOT = BOOK.parent
 sys.path.append(str(BOOK))
 
-from parameter_tables import declared, with_parameter_table  # noqa: E402
+from building import build  # noqa: E402
+from building import notebooks as chapters  # noqa: E402
+from parameter_tables import declared  # noqa: E402
 
 TYPES = {"int": int, "float": (int, float), "bool": bool, "str": str}
 
 
 class BadRequest(Exception):
     """A request that names something there is not."""
-
-
-def chapters(root: Path) -> list[Path]:
-    """The notebooks of _toc.yml, in its order: its root page and the pages of its parts."""
-    toc = yaml.safe_load((root / "_toc.yml").read_text())
-    parts = toc.get("parts", [toc])
-    pages = [toc["root"], *(entry["file"] for part in parts for entry in part["chapters"])]
-    files = [root / f"{page}.ipynb" for page in pages]
-    return [file for file in files if file.exists()]
 
 
 def chosen(root: Path, prefix: str | None) -> list[Path]:
@@ -148,37 +139,6 @@ def execute_all(notebooks: list[Path], values: dict[str, dict], output: Path) ->
             print(f"{notebook.stem} failed:\n{error}", file=sys.stderr)
             failed.append(notebook.stem)
     return not failed
-
-
-def build(root: Path, executed: Path) -> bool:
-    """Build the HTML into _build/html from the notebooks in ``executed``, warnings as errors."""
-    repository = yaml.safe_load((root / "_config.yml").read_text())["repository"]["url"]
-    stage = root / "_build" / "staging"
-    shutil.rmtree(stage, ignore_errors=True)
-    ignore = shutil.ignore_patterns("__pycache__", "*.ipynb", "records", "parameters", "*.py")
-    shutil.copytree(root / "book", stage / "book", ignore=ignore)
-    for name in ("_config.yml", "_toc.yml"):
-        shutil.copy(root / name, stage)
-    for notebook in chapters(root):
-        shown = with_parameter_table(
-            nbformat.read(executed / notebook.name, as_version=4), notebook, repository
-        )
-        nbformat.write(shown, stage / "book" / notebook.name)
-    script = stage / "book" / "static" / "explore" / "data.js"
-    if subprocess.run([sys.executable, root / "book" / "explore_data.py", script]).returncode:
-        return False
-    command = ["jupyter-book", "build", str(stage), "--all", "-W", "--keep-going", "-n"]
-    environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "PYTHONPATH": str(BOOK),  # where Sphinx finds the book's own extension
-    }
-    if subprocess.run(command, env=environment).returncode:
-        return False
-    html = root / "_build" / "html"
-    shutil.rmtree(html, ignore_errors=True)
-    os.replace(stage / "_build" / "html", html)
-    print(f"the book is in {html.relative_to(root)}/index.html")
-    return True
 
 
 def arguments(argv: list[str] | None) -> argparse.Namespace:

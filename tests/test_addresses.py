@@ -45,14 +45,16 @@ def test_pages_are_where_github_serves_them():
 def test_tags_tell_scholars_what_a_page_is():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     made = _read(
-        addresses.tags('On "rest" & <motion>', "https://a.b/c.html", citation, "2026", True)
+        addresses.tags(
+            'On "rest" & <motion>', "https://a.b/c.html", "p.pdf", citation, "2026", True
+        )
     )
     assert ("og:title", 'On "rest" & <motion>') in made, "escaped and read back"
     assert ("citation_public_url", "https://a.b/c.html") in made
     assert ("citation_author", "The companion's contributors") in made
     reference = dict(made)["citation_reference"]
     assert "citation_arxiv_id=2512.09366" in reference and "Dimitra Maoutsa" in reference
-    whole = dict(_read(addresses.tags("Claims", "https://a.b/", citation, "2026", False)))
+    whole = dict(_read(addresses.tags("Claims", "https://a.b/", "p.pdf", citation, "2026", False)))
     assert whole["citation_title"] == citation["title"]
     assert "citation_inbook_title" not in whole
 

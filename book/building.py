@@ -1,0 +1,79 @@
+"""Stage the book's sources and build them with Jupyter Book, warnings as errors.
+
+The HTML keeps the layout of the repository, so that its links to the repository hold. One long
+page, for print, and an export need the root document at the top: there the sources lie flat.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import yaml
+from parameter_tables import with_parameter_table
+
+BOOK = Path(__file__).resolve().parent
+CONFIGURATION = ("_config.yml", "_toc.yml")
+
+
+def notebooks(root: Path) -> list[Path]:
+    """The notebooks of _toc.yml, in its order: its root page and the pages of its parts."""
+    toc = yaml.safe_load((root / "_toc.yml").read_text())
+    parts = toc.get("parts", [toc])
+    pages = [toc["root"], *(entry["file"] for part in parts for entry in part["chapters"])]
+    files = [root / f"{page}.ipynb" for page in pages]
+    return [file for file in files if file.exists()]
+
+
+def stage(root: Path, executed: Path, target: Path, flat: bool = False) -> bool:
+    """Put what Jupyter Book reads into ``target``, with the notebooks of ``executed``.
+
+    Flat, pages lie at the top of ``target`` and the configuration is written for that. Returns
+    whether the data of the interactive page could be made.
+    """
+    repository = yaml.safe_load((root / "_config.yml").read_text())["repository"]["url"]
+    shutil.rmtree(target, ignore_errors=True)
+    pages = target if flat else target / "book"
+    ignore = shutil.ignore_patterns("__pycache__", "*.ipynb", "records", "parameters", "*.py")
+    shutil.copytree(root / "book", pages, ignore=ignore)
+    for notebook in notebooks(root):
+        committed = nbformat.read(executed / notebook.name, as_version=4)
+        shown = with_parameter_table(committed, notebook, repository)
+        nbformat.write(shown, pages / notebook.name)
+    for name in CONFIGURATION:
+        text = (root / name).read_text()
+        (target / name).write_text(flattened(text) if flat else text)
+    if flat:
+        page = pages / "explore.md"
+        page.write_text(page.read_text().replace('"../_static/', '"_static/'))
+    script = pages / "static" / "explore" / "data.js"
+    return not subprocess.run([sys.executable, BOOK / "explore_data.py", script]).returncode
+
+
+def flattened(configuration: str) -> str:
+    """_config.yml or _toc.yml for pages that lie beside it."""
+    return configuration.replace(" book/", " ").replace("[book/", "[")
+
+
+def jupyter_book(folder: Path, *options: str) -> bool:
+    """Whether Jupyter Book builds ``folder`` without a warning."""
+    command = ["jupyter-book", "build", str(folder), "--all", "-W", "--keep-going", "-n", *options]
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(BOOK),  # where Sphinx finds the book's own extensions
+    }
+    return not subprocess.run(command, env=environment).returncode
+
+
+def build(root: Path, executed: Path) -> bool:
+    """Build the HTML into _build/html from the notebooks in ``executed``."""
+    staging = root / "_build" / "staging"
+    if not (stage(root, executed, staging) and jupyter_book(staging)):
+        return False
+    html = root / "_build" / "html"
+    shutil.rmtree(html, ignore_errors=True)
+    os.replace(staging / "_build" / "html", html)
+    print(f"the book is in {html.relative_to(root)}/index.html")
+    return True

@@ -1,0 +1,52 @@
+"""What is put right on the built pages."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT / "book"))
+
+import mends  # noqa: E402
+
+PAGE = """<link rel="preload" as="font" type="font/woff2" crossorigin href="f.woff2" />
+<link rel="preload" as="script" href="s.js" />
+<script>const THEBE_JS_URL = "https://unpkg.com/thebe"; const a = ".b"</script>
+<script>let other = 1;</script>
+<script async="async" src="../_static/sphinx-thebe.js?v=1"></script>
+<button class="btn search-button-field search-button__button" aria-label="Search" id="s"></button>
+<button class="btn other" aria-label="Other"></button>
+<summary aria-label="Toggle hidden content">Show</summary>
+<div role="list" class="citation-list"></div>
+"""
+
+
+def test_each_mend_changes_what_it_is_for_and_nothing_else():
+    counts = {}
+    page = mends.mended(PAGE, counts)
+    assert counts == dict.fromkeys(mends.MENDS, 1)
+    assert (
+        page.split()
+        == (
+            '<link rel="preload" as="script" href="s.js" /> <script>let other = 1;</script> '
+            '<button class="btn search-button-field search-button__button" id="s"></button> '
+            '<button class="btn other" aria-label="Other"></button> <summary>Show</summary> '
+            '<div class="citation-list"></div>'
+        ).split()
+    )
+    mends.mended("", counts)
+    assert counts == dict.fromkeys(mends.MENDS, 1)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_lighter_images_show_the_same(tmp_path, mode):
+    pixels = np.random.default_rng(3).integers(0, 256, (20, 30, len(mode)), dtype=np.uint8)
+    pixels[..., 3:] = 255
+    Image.fromarray(pixels, mode=None).save(tmp_path / "a.png")
+    assert mends.lighten(tmp_path) == {"a.png": "a.webp"}
+    with Image.open(tmp_path / "a.webp") as image:
+        np.testing.assert_array_equal(np.asarray(image.convert(mode)), pixels)
+    assert [file.name for file in tmp_path.iterdir()] == ["a.webp"]
