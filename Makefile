@@ -3,7 +3,7 @@ BIN := .venv/bin
 STAMP := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv book test run publish reproduce bench lint lock clean
+.PHONY: help venv book pdf neurolibre test run publish reproduce bench lint lock clean
 
 help:  ## List what make can do
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -18,6 +18,12 @@ $(STAMP): requirements.lock pyproject.toml
 
 book: venv  ## Execute every chapter and build the HTML book in _build/html
 	$(BIN)/python book/run.py --defaults --output _build/book --build
+
+pdf: venv  ## Print the committed notebooks as one PDF in _build/pdf (needs Chromium)
+	$(BIN)/python book/run.py --pdf
+
+neurolibre: venv  ## Write the layout that NeuroLibre reads into _build/neurolibre
+	$(BIN)/python book/run.py --neurolibre
 
 test: venv lint  ## Unit tests, chapters at quick parameters, committed outputs, strict build, pages
 	$(BIN)/python -m pytest -q
@@ -51,4 +57,5 @@ lock: venv  ## Resolve pyproject.toml into requirements.lock
 		--no-emit-index-url --custom-compile-command "make lock" pyproject.toml -o requirements.lock
 
 clean:  ## Remove what was built, but for parts of unfinished recordings
-	rm -rf .venv _build/book _build/html _build/quick _build/run _build/staging
+	rm -rf .venv _build/book _build/html _build/neurolibre _build/pdf _build/quick _build/run \
+		_build/staging _build/staging-pdf tests/browser/node_modules

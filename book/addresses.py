@@ -13,7 +13,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 # What the workflow for GitHub Pages puts beside the pages: the book in one file, its notebooks.
-PDF = "plasticity-companion.pdf"
+PDF = "three-factor-plasticity.pdf"
 DOWNLOADS = (PDF, "notebooks.zip")
 _REPOSITORY = re.compile(r"https://github\.com/([\w.-]+)/([\w.-]+?)/?$")
 

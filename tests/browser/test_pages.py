@@ -21,8 +21,8 @@ SITE = ROOT / "_build" / "html"
 sys.path.append(str(ROOT / "book"))
 
 import addresses  # noqa: E402
+from printing import BROWSERS  # noqa: E402
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 INSTALL = "apt-get install chromium nodejs npm && npm ci --prefix tests/browser"
 OWN_LIMIT, SHARED_LIMIT = 1_000_000, 4_500_000  # bytes
 START = 2.0  # s on an idle machine; four times as much where others work
@@ -30,11 +30,17 @@ REPOSITORY = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["u
 ONLINE = addresses.pages_address(REPOSITORY)
 
 
-def _look(site: Path, pages: list[str], timed: str, explore: str | None, scratch: Path) -> dict:
-    """What Chromium sees; skips where it cannot be run, unless on a machine that must."""
+def browser_or_skip() -> str:
+    """The browser; skips where one or its packages are missing, and fails if CI=true."""
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if not (browser and shutil.which("node") and (HERE / "node_modules").exists()):
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(INSTALL)
+    return browser
+
+
+def _look(site: Path, pages: list[str], timed: str, explore: str | None, scratch: Path) -> dict:
+    """What Chromium sees."""
+    browser = browser_or_skip()
     request = scratch / "request.json"
     keys = {"chromium": browser, "site": str(site), "timed": timed, "explore": explore}
     request.write_text(json.dumps(keys | {"pages": pages}))

@@ -1,0 +1,64 @@
+"""The layout that NeuroLibre reads: content/, binder/, paper.md, paper.bib, and the package."""
+
+import shutil
+from pathlib import Path
+
+import yaml
+from building import flattened, stage
+
+BESIDE = ("CITATION.cff", "LICENSE", "README.md", "plasticity", "pyproject.toml")
+EXTENSIONS = ("addresses", "docstrings", "mends")
+IMPORTED = ("facts", "provenance")  # by notebooks, from the folder they run in
+
+
+def export(root: Path, executed: Path) -> bool:
+    """Write _build/neurolibre from the notebooks in ``executed``."""
+    target = root / "_build" / "neurolibre"
+    shutil.rmtree(target, ignore_errors=True)
+    content, binder = target / "content", target / "binder"
+    if not stage(root, executed, content, flat=True):
+        return False
+    shutil.copytree(root / "book" / "records", content / "records")
+    (content / "_config.yml").write_text(configuration(root))
+    for name in EXTENSIONS + IMPORTED:
+        shutil.copy(root / "book" / f"{name}.py", content)
+    for name in BESIDE:
+        copy = shutil.copy if (root / name).is_file() else shutil.copytree
+        copy(root / name, target / name)
+    shutil.rmtree(target / "plasticity" / "__pycache__", ignore_errors=True)
+    binder.mkdir()
+    shutil.copy(root / "requirements.lock", binder / "requirements.txt")
+    (binder / "runtime.txt").write_text("python-3.11\n")
+    (binder / "postBuild").write_text("#!/bin/bash\npip install --no-deps --editable .\n")
+    (binder / "postBuild").chmod(0o755)
+    shutil.copy(root / "book" / "references.bib", target / "paper.bib")
+    (target / "paper.md").write_text(paper(root))
+    print(f"the export is in {target.relative_to(root)}")
+    return True
+
+
+def configuration(root: Path) -> str:
+    """_config.yml with the book's own extensions found beside it, as no one sets PYTHONPATH."""
+    made = yaml.safe_load(flattened((root / "_config.yml").read_text()))
+    sphinx = made["sphinx"]
+    others = [name for name in sphinx["extra_extensions"] if name not in EXTENSIONS]
+    sphinx["extra_extensions"] = others
+    sphinx["local_extensions"] = dict.fromkeys(EXTENSIONS, ".")
+    return yaml.safe_dump(made, sort_keys=False)
+
+
+def paper(root: Path) -> str:
+    """A summary for the journal: who and what from CITATION.cff, the text from README.md.
+
+    The journal wants persons with affiliations, which whoever submits must fill in.
+    """
+    citation = yaml.safe_load((root / "CITATION.cff").read_text())
+    head = {
+        "title": citation["title"],
+        "tags": ["three-factor plasticity", "meta-learning", "recurrent networks"],
+        "authors": [{"name": author["name"]} for author in citation["authors"]],
+        "bibliography": "paper.bib",
+    }
+    introduction = (root / "README.md").read_text().split("\n## ")[0].split("\n", 1)[1].strip()
+    front = yaml.safe_dump(head, sort_keys=False, allow_unicode=True)
+    return f"---\n{front}---\n\n# Summary\n\n{introduction}\n\nIt accompanies @maoutsa2025.\n"

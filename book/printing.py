@@ -1,0 +1,44 @@
+"""The whole book as one PDF: one long page from Sphinx, printed by Chromium."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from addresses import PDF
+from building import jupyter_book, stage
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+# Simulated time in which the page's scripts may typeset its equations, in ms.
+PATIENCE = 300_000
+
+
+def print_book(root: Path, executed: Path) -> bool:
+    """Print the book into _build/pdf from the notebooks in ``executed``."""
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        print(f"a PDF needs one of {', '.join(BROWSERS)}: apt-get install chromium")
+        return False
+    folder = root / "_build" / "staging-pdf"
+    staged = stage(root, executed, folder, flat=True)
+    if not (staged and jupyter_book(folder, "--builder", "singlehtml")):
+        return False
+    pdf = root / "_build" / "pdf" / PDF
+    pdf.parent.mkdir(parents=True, exist_ok=True)
+    command = [
+        browser,
+        "--headless",
+        "--no-sandbox",  # root may have none; the page is our own
+        "--disable-gpu",
+        "--host-resolver-rules=MAP * ~NOTFOUND",
+        "--no-pdf-header-footer",
+        "--generate-pdf-document-outline",
+        f"--virtual-time-budget={PATIENCE}",
+        f"--print-to-pdf={pdf}",
+        (folder / "_build" / "singlehtml" / "index.html").as_uri(),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    if done.returncode or not pdf.exists():
+        print(done.stderr)
+        return False
+    print(f"the PDF is in {pdf.relative_to(root)}")
+    return True
