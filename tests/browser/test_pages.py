@@ -217,3 +217,18 @@ def test_the_interactive_page_learns(book):
     assert seen["clicked"] > 0, "after a click"
     assert seen["running"] == "false", "the space bar pauses"
     assert seen["resumed"] > seen["paused"], "Enter goes on"
+
+
+def test_every_chapter_can_be_run_elsewhere(book):
+    repository = REPOSITORY.removeprefix("https://github.com/")
+    binder = f"https://mybinder.org/v2/gh/{repository}/main?urlpath=lab/tree/"
+    colab = f"https://colab.research.google.com/github/{repository}/blob/main/"
+    chapters = [page for page in _wide(book) if page["name"].startswith("book/0")]
+    for page in chapters:
+        name = page["name"].replace(".html", ".ipynb")
+        assert {binder + name, colab + name} <= set(page["links"]), page["name"]
+        assert (ROOT / name).exists()
+        there = [link for link in page["links"] if link.endswith(f"_sources/{name}")]
+        cells = json.loads(Path(unquote(urlsplit(there[0]).path)).read_text())["cells"]
+        assert all(cell["execution_count"] for cell in cells if cell["cell_type"] == "code")
+    assert len(chapters) > 5
