@@ -32,9 +32,10 @@ from plasticity.eligibility import active_powers, decay_weights, eligibility_tra
 from plasticity.exploration import draw_kicks
 from plasticity.gradient_cost import jvp_of_steps, measure_alone, scaled_association
 from plasticity.learning import draw_episode
-from plasticity.lifetimes import learn, worker_count
+from plasticity.lifetimes import learn
 from plasticity.network import simulate_trial
 from plasticity.settings import association_setting, brief_setting, dense_rule, miconi_setting
+from plasticity.threads import worker_count
 from plasticity.three_factor import make_rule, single_term
 from plasticity.tuning import at_sizes
 

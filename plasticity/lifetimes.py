@@ -1,8 +1,6 @@
 """Lifetimes: `learn_trial` scanned over H trials and mapped over networks and rules."""
 
-import os
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
 
@@ -25,6 +23,7 @@ from plasticity.learning import (
 )
 from plasticity.network import Network
 from plasticity.tasks import Task
+from plasticity.threads import map_in_threads, worker_count
 from plasticity.three_factor import Rule
 from plasticity.types import is_traced, require
 
@@ -123,29 +122,19 @@ def map_lifetimes(body, key, network, rule, extras, shared, static, batch_size):
     size = -(-total // (workers * chunks))
     parts = np.arange(workers * chunks * size).reshape(workers, -1) % total
     arguments = (keys, networks, rules, flat(extras), shared)
-    double = jax.config.jax_enable_x64
 
     def part(indices):
-        with jax.enable_x64(double):  # the precision of the caller's thread
-            return _mapped(body, jnp.asarray(indices), *arguments, static, size)
+        return _mapped(body, jnp.asarray(indices), *arguments, static, size)
 
-    if devices > 1:
-        results = [_over_devices(body, parts, arguments, static, size)]
-    elif workers == 1:
+    if alone:
         results = [part(parts[0])]
+    elif devices > 1:
+        results = [_over_devices(body, parts, arguments, static, size)]
     else:
-        with ThreadPoolExecutor(workers) as pool:
-            results = list(pool.map(lambda p: jax.block_until_ready(part(p)), parts))
+        results = map_in_threads(part, parts)
     return jax.tree.map(
         lambda *a: jnp.concatenate(a)[:total].reshape(*shape, *a[0].shape[1:]), *results
     )
-
-
-def worker_count() -> int:
-    """Threads to use: XLA leaves all but one core idle in the recurrence of a batch on a CPU."""
-    if jax.default_backend() != "cpu":
-        return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _over_devices(body, parts, arguments, static, size):

@@ -157,3 +157,16 @@ def test_bad_input_is_named():
         draw_starts(np.zeros((4, 3)), 5, seed=0)
     with pytest.raises(ValueError, match="tolerance > 0"):
         distinct_points(starts, np.zeros(2), np.ones(2, bool), tolerance=-1.0)
+
+
+def test_all_starts_together_end_where_they_end_one_by_one(monkeypatch):
+    network, inputs = random_network(jax.random.key(3), 12, 2, gain=1.6), np.eye(2)
+    starts = np.random.default_rng(8).normal(size=(9, 12))
+    alone = find_fixed_points(network, inputs, starts)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    together = find_fixed_points(network, inputs, starts)
+    np.testing.assert_array_equal(together.converged, alone.converged)
+    assert alone.converged.any()
+    # Ends are exact to the tolerance over the least singular value of J, here above 1e-3.
+    near = alone.converged
+    np.testing.assert_allclose(together.x[near], alone.x[near], atol=1e-6)

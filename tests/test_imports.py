@@ -6,6 +6,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1] / "plasticity"
 ORDER = [
     "types",
+    "threads",
     "ascent",
     "records",
     "checkpoints",

@@ -23,10 +23,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from plasticity.network import Network, elementwise_derivative, make_network
+from plasticity.threads import map_in_threads, worker_count
 from plasticity.types import require
 
-# Starts that advance together; each that ends makes room for the next.
-_SLOTS = 16
 # Shares of a step that are tried at once: beside a factorisation their cost is small.
 _SHARES = 0.5 ** np.arange(11)
 _ALMOST = 1e-5  # residual at which minimising the speed gives way to Newton's method again
@@ -107,19 +106,22 @@ def find_fixed_points(
 
 
 def _continue(stage, found: list[np.ndarray], which, W, drive, limit, tolerance, transfer) -> None:
-    """Bring the starts ``which`` of ``found`` further."""
-    if not len(which):
-        return
-    # Few different lengths, so that few programs are compiled.
-    padded = np.resize(which, _SLOTS * 2 ** int(np.ceil(np.log2(max(1, len(which) / _SLOTS)))))
-    slots = _SLOTS if jax.default_backend() == "cpu" else len(padded)
-    with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
-        bounds = jnp.asarray(limit), jnp.asarray(tolerance), jnp.asarray(len(which))
+    """Bring the starts ``which`` of ``found`` further; one thread a core, an accelerator all."""
+    together = jax.default_backend() != "cpu"
+
+    def part(mine) -> None:
+        # Few different lengths, so that few programs are compiled.
+        padded = np.resize(mine, 2 ** int(np.ceil(np.log2(len(mine)))))
         start = jnp.asarray(found[0][padded]), jnp.asarray(drive[padded])
-        ended = _run(stage, transfer, slots, jnp.asarray(W), *start, *bounds)
-    x, residual, iterations = (np.asarray(a)[: len(which)] for a in ended[:3])
-    found[0][which], found[1][which] = x, residual
-    found[2][which] += iterations
+        bounds = jnp.asarray(limit), jnp.asarray(tolerance), jnp.asarray(len(mine))
+        ended = _run(stage, transfer, together, jnp.asarray(W), *start, *bounds)
+        x, residual, iterations = (np.asarray(a)[: len(mine)] for a in ended[:3])
+        found[0][mine], found[1][mine] = x, residual
+        found[2][mine] += iterations
+
+    parts = [which[i :: worker_count()] for i in range(worker_count())]
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
+        map_in_threads(part, [mine for mine in parts if len(mine)])
 
 
 class _Low(NamedTuple):
@@ -129,57 +131,66 @@ class _Low(NamedTuple):
     gram: jax.Array
 
 
-class _Slot(NamedTuple):
+class _State(NamedTuple):
     x: jax.Array
     residual: jax.Array
     iterations: jax.Array
     shift: jax.Array
 
 
-@partial(jax.jit, static_argnames=("stage", "transfer", "slots"))
-def _run(stage, transfer, slots, W, starts, drive, limit, tolerance, total):
-    """Where the first ``total`` starts end, a slot going on to the next when one has ended."""
+@partial(jax.jit, static_argnames=("stage", "transfer", "together"))
+def _run(stage, transfer, together, W, starts, drive, limit, tolerance, total):
+    """Where the first ``total`` starts end, all together or one after the other.
+
+    Together, a processor would fetch every matrix from memory; and LAPACK's batches, which share
+    XLA's threads, hang where two programs run at a time.
+    """
     low = W.astype(jnp.float32)
     low = _Low(low, low.T @ low)
 
-    def begin(index):
-        return _Slot(starts[index], jnp.asarray(jnp.inf), jnp.asarray(0), jnp.asarray(0.1))
+    def search(start):
+        index, x, drive = start
 
-    def advance(index, slot):
-        slot, ended = stage(W, low, drive[index], slot, tolerance, transfer)
-        slot = slot._replace(iterations=slot.iterations + 1)
-        return slot, ended | (slot.iterations >= limit)
+        def advance(carry):
+            state, _ = carry
+            state, ended = stage(W, low, drive, state, tolerance, transfer)
+            state = state._replace(iterations=state.iterations + 1)
+            return state, ended | (state.iterations >= limit)
 
-    def body(carry):
-        index, slot, following, results = carry
-        slot, ended = jax.vmap(advance)(index % len(starts), slot)
-        place = jnp.where(ended & (index < total), index, len(starts))
-        results = jax.tree.map(lambda a, b: a.at[place].set(b, mode="drop"), results, slot)
-        index = jnp.where(ended, following + jnp.cumsum(ended) - 1, index)
-        fresh = jax.vmap(begin)(index % len(starts))
-        slot = jax.tree.map(
-            lambda a, b: jnp.where(ended.reshape(-1, *[1] * (a.ndim - 1)), a, b), fresh, slot
-        )
-        return index, slot, following + ended.sum(), results
+        state = _State(x, jnp.asarray(jnp.inf), jnp.asarray(0), jnp.asarray(0.1))
+        return jax.lax.while_loop(lambda carry: ~carry[1], advance, (state, index >= total))[0]
 
-    index = jnp.arange(slots)
-    slot = jax.vmap(begin)(index)
-    results = jax.vmap(begin)(jnp.arange(len(starts)))
-    carry = (index, slot, jnp.asarray(slots), results)
-    return jax.lax.while_loop(lambda c: (c[0] < total).any(), body, carry)[3]
+    starts = jnp.arange(len(starts)), starts, drive
+    return jax.vmap(search)(starts) if together else jax.lax.map(search, starts)
 
 
-def _newton(W, low, drive, slot, tolerance, transfer):
+def _lu(a):
+    """L and U in one matrix, and the permutation of rows."""
+    factors, pivots, _ = jax.lax.linalg.lu(a)
+
+    def swap(i, order):
+        return order.at[i].set(order[pivots[i]]).at[pivots[i]].set(order[i])
+
+    # JAX's own permutation, one swap a turn, costs a third of the factorisation.
+    return factors, jax.lax.fori_loop(0, len(a), swap, jnp.arange(len(a)), unroll=5)
+
+
+def _lu_solve(factors, order, b):
+    solve = partial(jax.lax.linalg.triangular_solve, factors, left_side=True)
+    return solve(solve(b[order, None], lower=True, unit_diagonal=True), lower=False)[:, 0]
+
+
+def _newton(W, low, drive, state, tolerance, transfer):
     """One step of damped Newton; ended at a root, or when it stalls."""
-    x = slot.x
+    x = state.x
     F = _velocity(W, drive, x, transfer)
     before = jnp.linalg.norm(F)
     slopes = elementwise_derivative(transfer, x).astype(low.W.dtype)
     J = low.W * slopes[None] - jnp.eye(len(x), dtype=low.W.dtype)
-    factors = jax.scipy.linalg.lu_factor(J)
+    factors = _lu(J)
 
     def search(x, F, shares):
-        step = -jax.scipy.linalg.lu_solve(factors, F.astype(low.W.dtype))
+        step = -_lu_solve(*factors, F.astype(low.W.dtype))
         return _best(W, low, drive, x, step, shares, transfer)
 
     x, F, residual, share = search(x, F, _SHARES)
@@ -187,20 +198,20 @@ def _newton(W, low, drive, slot, tolerance, transfer):
     # The factors serve once more: near a root that is worth most of another step.
     nearer, _, less, _ = search(x, F, _SHARES[:4])
     x, residual = jnp.where(less < residual, nearer, x), jnp.minimum(less, residual)
-    x, residual = jnp.where(better, x, slot.x), jnp.where(better, residual, before)
-    return slot._replace(x=x, residual=residual), ~better | (residual <= tolerance)
+    x, residual = jnp.where(better, x, state.x), jnp.where(better, residual, before)
+    return state._replace(x=x, residual=residual), ~better | (residual <= tolerance)
 
 
-def _minimise(W, low, drive, slot, tolerance, transfer):
+def _minimise(W, low, drive, state, tolerance, transfer):
     """One step of Newton's method for q, its Hessian shifted until it is positive enough.
 
     Ended at a minimum, or so near a root that `_newton` does the rest.
     """
-    x = slot.x
+    x = state.x
     F, gradient = _speed_gradient(W, drive, x, transfer)
     slopes = elementwise_derivative(transfer, x)
     bend = elementwise_derivative(partial(elementwise_derivative, transfer), x)
-    curve = (bend * (F @ W) + 1 + slot.shift).astype(low.W.dtype)
+    curve = (bend * (F @ W) + 1 + state.shift).astype(low.W.dtype)
     slopes = slopes.astype(low.W.dtype)
     mixed = low.W * slopes[None]
     square = slopes[:, None] * low.gram * slopes[None] - mixed - mixed.T
@@ -209,12 +220,12 @@ def _minimise(W, low, drive, slot, tolerance, transfer):
     x, _, residual, share = _best(W, low, drive, x, step, _SHARES[:4], transfer)
     before = jnp.linalg.norm(F)
     better = residual < before
-    x, residual = jnp.where(better, x, slot.x), jnp.where(better, residual, before)
-    eased = jnp.maximum(slot.shift * jnp.where(share == 1.0, 0.2, 1.0), 1e-10)
-    shift = jnp.where(better, eased, 6 * slot.shift)
+    x, residual = jnp.where(better, x, state.x), jnp.where(better, residual, before)
+    eased = jnp.maximum(state.shift * jnp.where(share == 1.0, 0.2, 1.0), 1e-10)
+    shift = jnp.where(better, eased, 6 * state.shift)
     slope = _slope(W, drive, x, transfer)
     ended = (residual <= _ALMOST) | (slope <= _SLOPE) | (shift > 1e8)
-    return slot._replace(x=x, residual=residual, shift=shift), ended
+    return state._replace(x=x, residual=residual, shift=shift), ended
 
 
 def _best(W, low, drive, x, step, shares, transfer):
