@@ -1,6 +1,8 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/installed
+# What make test runs at a time; each needs some 2 GiB.
+JOBS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help venv book pdf neurolibre test run publish reproduce bench lint lock clean
@@ -26,9 +28,9 @@ neurolibre: venv  ## Write the layout that NeuroLibre reads into _build/neurolib
 	$(BIN)/python book/run.py --neurolibre
 
 test: venv lint  ## Unit tests, chapters at quick parameters, committed outputs, strict build, pages
-	$(BIN)/python -m pytest -q
-	$(BIN)/python book/run.py --quick --output _build/quick
-	$(BIN)/python -m pytest -q -c tests/nbval.cfg --rootdir=. --nbval \
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile
+	$(BIN)/python book/run.py --quick --jobs $(JOBS) --output _build/quick
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -c tests/nbval.cfg --rootdir=. --nbval \
 		--nbval-cell-timeout=300 book/*.ipynb
 	$(BIN)/python book/run.py --build
 	sh tests/browser/install.sh

@@ -14,6 +14,7 @@ import argparse
 import os
 import sys
 import tempfile
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import suppress
 from pathlib import Path
 
@@ -132,16 +133,33 @@ def execute(notebook: Path, values: dict, target: Path) -> None:
         os.replace(beside, target)
 
 
-def execute_all(notebooks: list[Path], values: dict[str, dict], output: Path) -> bool:
-    """Run chapters into ``output``; whether all succeeded."""
+def attempt(notebook: Path, values: dict, target: Path) -> str | None:
+    """`execute`; what a cell raised, if one did."""
+    try:
+        execute(notebook, values, target)
+    except papermill.PapermillExecutionError as error:
+        return str(error)
+    return None
+
+
+def execute_all(
+    notebooks: list[Path], values: dict[str, dict], output: Path, jobs: int = 1
+) -> bool:
+    """Run chapters into ``output``, ``jobs`` of them at a time; whether all succeeded."""
     failed = []
-    for notebook in tqdm(notebooks, desc="chapters", disable=not sys.stderr.isatty()):
-        print(f"{notebook.stem} ...", flush=True)
-        try:
-            execute(notebook, values.get(notebook.stem, {}), output / notebook.name)
-        except papermill.PapermillExecutionError as error:
-            print(f"{notebook.stem} failed:\n{error}", file=sys.stderr)
-            failed.append(notebook.stem)
+    with ProcessPoolExecutor(jobs) as pool:
+        running = {
+            pool.submit(attempt, n, values.get(n.stem, {}), output / n.name): n.stem
+            for n in notebooks
+        }
+        ended = as_completed(running)
+        hidden = not sys.stderr.isatty()
+        for done in tqdm(ended, desc="chapters", total=len(notebooks), disable=hidden):
+            name, error = running[done], done.result()
+            print(f"{name}: {'failed' if error else 'done'}", flush=True)
+            if error:
+                print(error, file=sys.stderr)
+                failed.append(name)
     return not failed
 
 
@@ -154,6 +172,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("-P", type=Path, metavar="FILE", dest="file", help="parameters in YAML")
     parser.add_argument("--quick", action="store_true", help="start from the quick parameters")
     parser.add_argument("--defaults", action="store_true", help="the chapters' own parameters")
+    parser.add_argument("--jobs", type=int, default=1, help="chapters that run at a time")
     parser.add_argument("--output", type=Path, help="folder of the executed notebooks")
     parser.add_argument("--publish", action="store_true", help="replace the committed notebooks")
     parser.add_argument("--build", action="store_true", help="build the HTML")
@@ -187,7 +206,7 @@ def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
     ]
     if not run and not request.publish:
         return 0 if all(make(root, root / "book") for make in makers or [build]) else 1
-    if not execute_all(notebooks, values, output):
+    if not execute_all(notebooks, values, output, request.jobs):
         return 1
     if request.publish:
         for notebook in notebooks:
