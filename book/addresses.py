@@ -2,19 +2,25 @@
 
 Every address follows from the one `repository` in _config.yml: pages are served by GitHub Pages
 under https://OWNER.github.io/NAME/. Adds Open Graph and citation_* tags to every page, and beside
-them sitemap.xml, robots.txt and 404.html.
+them sitemap.xml, robots.txt and 404.html. Run as a script, once that value has changed: writes it
+into the cell by which the notebooks install the package on Colab.
 """
 
+import base64
 import html
 import re
+from functools import cache
 from pathlib import Path
 
+import nbformat
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 # What the workflow for GitHub Pages puts beside the pages: the book in one file, its notebooks.
 PDF = "three-factor-plasticity.pdf"
 DOWNLOADS = (PDF, "notebooks.zip")
+# The key figure, for those who share a page: not all of them read the WebP that pages show.
+PICTURE = "key-figure.png"
 _REPOSITORY = re.compile(r"https://github\.com/([\w.-]+)/([\w.-]+?)/?$")
 
 
@@ -32,15 +38,41 @@ def pages_address(repository: str) -> str:
     return f"https://{owner.lower()}.github.io/{name}/"
 
 
-def install_line(repository: str) -> str:
-    """What makes a notebook run on a machine that lacks the package, such as Colab's."""
+def install_cell(repository: str) -> nbformat.NotebookNode:
+    """The cell by which a notebook installs the package where it lacks it: on Colab."""
     name = _REPOSITORY.match(repository)[2]
-    clone = f"!git clone -q {repository.rstrip('/')} && pip install -q ./{name}"
-    return f"{clone}\n%cd {name}/book"
+    # The book is tested with one version of Python, and Colab has its own.
+    source = f"""# Colab opens this notebook alone: the rest of the repository, and what it needs.
+import sys
+
+if "google.colab" in sys.modules:
+    %cd -q /content
+    !git clone -q {repository.rstrip("/")}
+    %pip install -q --ignore-requires-python "./{name}[book]"
+    %cd -q {name}/book"""
+    cell = nbformat.v4.new_code_cell(source, id="install-on-colab")
+    cell.metadata["tags"] = ["remove-cell"]
+    return cell
 
 
-def tags(title: str, address: str, pdf: str, citation: dict, year: str, chapter: bool) -> str:
-    """Meta tags of a page; a chapter is cited by its own title."""
+def with_install_cell(notebook: nbformat.NotebookNode, repository: str) -> nbformat.NotebookNode:
+    """The notebook with that cell, and no other like it, after its title."""
+    wanted = install_cell(repository)
+    there = [cell for cell in notebook.cells if cell.get("id") == wanted.id]
+    rest = [cell for cell in notebook.cells if cell.get("id") != wanted.id]
+    if there:
+        wanted.execution_count = there[0].execution_count
+    notebook.cells = [rest[0], wanted, *rest[1:]]
+    return notebook
+
+
+def tags(
+    title: str, address: str, site: str, alt: str, citation: dict, year: str, chapter: bool
+) -> str:
+    """Meta tags of a page of ``site``; a chapter is cited by its own title.
+
+    ``alt``: what is to be seen on the key figure, which stands for every page.
+    """
     authors = [author["name"] for author in citation["authors"]]
     paper = citation["preferred-citation"]
     whole = citation["title"]
@@ -51,6 +83,8 @@ def tags(title: str, address: str, pdf: str, citation: dict, year: str, chapter:
         "og:site_name": whole,
         "og:url": address,
         "og:description": about,
+        "og:image": f"{site}{PICTURE}",
+        "og:image:alt": alt,
     }
     cited = [
         ("citation_title", title if chapter else whole),
@@ -58,7 +92,7 @@ def tags(title: str, address: str, pdf: str, citation: dict, year: str, chapter:
         ("citation_publication_date", year),
         ("citation_public_url", address),
         ("citation_fulltext_html_url", address),
-        ("citation_pdf_url", pdf),
+        ("citation_pdf_url", f"{site}{PDF}"),
         ("citation_reference", _reference(paper)),
     ]
     if chapter:
@@ -117,8 +151,31 @@ def beside(names: list[str], site: str) -> dict[str, str]:
     }
 
 
+def key_figure(page: Path) -> tuple[bytes, str]:
+    """The key figure of the landing page: a PNG file, and its alternative text.
+
+    Raises:
+        ValueError: the page has none.
+    """
+    for cell in nbformat.read(page, as_version=4).cells:
+        shown = cell.metadata.get("mystnb", {})
+        if shown.get("figure", {}).get("name") == "fig-key":
+            drawn = [output.data["image/png"] for output in cell.outputs if "data" in output]
+            return base64.b64decode(drawn[0]), shown["image"]["alt"]
+    raise ValueError(f"a figure of {page.name} is named fig-key; got none: name the key figure so")
+
+
+def _root_page(app) -> Path:
+    return Path(app.srcdir) / f"{app.config.root_doc}.ipynb"
+
+
 def _site(app) -> str:
     return pages_address(app.config.html_theme_options["repository_url"])
+
+
+@cache
+def _key_alt(page: Path) -> str:
+    return key_figure(page)[1]
 
 
 def _add_tags(app, pagename, templatename, context, doctree) -> None:
@@ -127,8 +184,9 @@ def _add_tags(app, pagename, templatename, context, doctree) -> None:
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     title = re.sub(r"<[^>]+>", "", context.get("title", ""))
     chapter = bool(re.match(r"book/\d\d_", pagename))
-    address, pdf = f"{_site(app)}{pagename}.html", f"{_site(app)}{PDF}"
-    made = tags(html.unescape(title), address, pdf, citation, app.config.copyright, chapter)
+    site, alt = _site(app), _key_alt(_root_page(app))
+    at = (f"{site}{pagename}.html", site, alt, citation, app.config.copyright, chapter)
+    made = tags(html.unescape(title), *at)
     context["metatags"] = context.get("metatags", "") + made
     context["theme_extra_footer"] = downloads(_site(app))
 
@@ -138,8 +196,20 @@ def _write_beside(app, exception) -> None:
         names = sorted(app.env.found_docs)
         for name, text in beside(names, _site(app)).items():
             (Path(app.outdir) / name).write_text(text)
+        (Path(app.outdir) / PICTURE).write_bytes(key_figure(_root_page(app))[0])
 
 
 def setup(app) -> dict:
     _ = app.connect("html-page-context", _add_tags), app.connect("build-finished", _write_beside)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def main() -> None:
+    repository = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"]
+    for path in sorted((ROOT / "book").glob("*.ipynb")):
+        notebook = with_install_cell(nbformat.read(path, as_version=4), repository)
+        nbformat.write(notebook, path)
+
+
+if __name__ == "__main__":
+    main()

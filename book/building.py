@@ -33,14 +33,13 @@ def stage(root: Path, executed: Path, target: Path, flat: bool = False) -> bool:
     Flat, pages lie at the top of ``target`` and the configuration is written for that. Returns
     whether the data of the interactive page could be made.
     """
-    repository = yaml.safe_load((root / "_config.yml").read_text())["repository"]["url"]
     shutil.rmtree(target, ignore_errors=True)
     pages = target if flat else target / "book"
     ignore = shutil.ignore_patterns("__pycache__", "*.ipynb", "records", "parameters", "*.py")
     shutil.copytree(root / "book", pages, ignore=ignore)
     for notebook in notebooks(root):
         committed = nbformat.read(executed / notebook.name, as_version=4)
-        shown = with_parameter_table(committed, notebook, repository)
+        shown = with_parameter_table(committed, notebook)
         nbformat.write(shown, pages / notebook.name)
     for name in CONFIGURATION:
         text = (root / name).read_text()

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import nbformat
 import papermill
-from addresses import install_line
 
 TITLE = "Parameters of this chapter, and how to change one"
 
@@ -18,7 +17,7 @@ def declared(notebook: Path) -> dict[str, dict]:
     return papermill.inspect_notebook(str(notebook))
 
 
-def parameter_table(notebook: Path, repository: str) -> str:
+def parameter_table(notebook: Path) -> str:
     """A folded box in MyST: name, type, default and meaning of each, and a command that runs."""
     parameters = declared(notebook)
     rows = [
@@ -42,19 +41,13 @@ def parameter_table(notebook: Path, repository: str) -> str:
         f"Small, with everything computed anew: `make run CHAPTER={number}`. The executed notebook",
         f"lands in `_build/run/{notebook.name}`.",
         "",
-        "On Binder the package is there. On Colab, run this in a cell of its own first:",
-        "",
-        "```",
-        install_line(repository),
-        "```",
+        "On Binder the package is there; on Colab the first cell of the notebook installs it.",
         ":::",
     ]
     return "\n".join(lines)
 
 
-def with_parameter_table(
-    executed: nbformat.NotebookNode, notebook: Path, repository: str
-) -> nbformat.NotebookNode:
+def with_parameter_table(executed: nbformat.NotebookNode, notebook: Path) -> nbformat.NotebookNode:
     """A copy of an executed chapter in which the table of ``notebook`` follows the parameters.
 
     The cell of parameters itself is folded. A page without parameters stays as it is.
@@ -63,7 +56,7 @@ def with_parameter_table(
     for place, cell in enumerate(shown.cells):
         if "parameters" in cell.metadata.get("tags", []):
             cell.metadata["tags"] = [*cell.metadata["tags"], "hide-cell"]
-            table = nbformat.v4.new_markdown_cell(parameter_table(notebook, repository))
+            table = nbformat.v4.new_markdown_cell(parameter_table(notebook))
             shown.cells.insert(place + 1, table)
             break
     return shown

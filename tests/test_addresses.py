@@ -1,5 +1,6 @@
 """What the book says of itself online, all of it from one value of _config.yml."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import nbformat
 import pytest
 import yaml
 
@@ -44,18 +46,18 @@ def test_pages_are_where_github_serves_them():
 
 def test_tags_tell_scholars_what_a_page_is():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
-    made = _read(
-        addresses.tags(
-            'On "rest" & <motion>', "https://a.b/c.html", "p.pdf", citation, "2026", True
-        )
-    )
+    at = ("https://a.b/c.html", "https://a.b/", "Curves", citation, "2026", True)
+    made = _read(addresses.tags('On "rest" & <motion>', *at))
     assert ("og:title", 'On "rest" & <motion>') in made, "escaped and read back"
     assert ("citation_public_url", "https://a.b/c.html") in made
     assert ("citation_author", "The companion's contributors") in made
-    assert ("citation_pdf_url", "p.pdf") in made
+    assert ("citation_pdf_url", f"https://a.b/{addresses.PDF}") in made
+    assert ("og:image", f"https://a.b/{addresses.PICTURE}") in made
+    assert ("og:image:alt", "Curves") in made
     reference = dict(made)["citation_reference"]
     assert "citation_arxiv_id=2512.09366" in reference and "Dimitra Maoutsa" in reference
-    whole = dict(_read(addresses.tags("Claims", "https://a.b/", "p.pdf", citation, "2026", False)))
+    at = ("https://a.b/d.html", "https://a.b/", "Curves")
+    whole = dict(_read(addresses.tags("Claims", *at, citation, "2026", False)))
     assert whole["citation_title"] == citation["title"]
     assert "citation_inbook_title" not in whole
 
@@ -65,7 +67,7 @@ def test_another_repository_changes_every_address():
         site = addresses.pages_address(repository)
         files = addresses.beside(["book/b", "book/a"], site)
         foot = addresses.downloads(site)
-        return "".join(files.values()) + addresses.install_line(repository) + foot
+        return "".join(files.values()) + addresses.install_cell(repository).source + foot
 
     mine = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"]
     texts = {repository: all_of(repository) for repository in (mine, OTHER)}
@@ -86,7 +88,31 @@ def test_no_other_file_names_the_repository():
         for file in files
         if file.exists() and mine.split("github.com/")[1] in file.read_text(errors="ignore")
     ]
-    assert named == ["_config.yml"]
+    notebooks = {file.name for file in (ROOT / "book").glob("*.ipynb")}
+    assert set(named) == {"_config.yml"} | notebooks
+
+
+def test_every_notebook_installs_the_package_on_colab_and_only_there():
+    mine = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"]
+    wanted = addresses.install_cell(mine)
+    for path in (ROOT / "book").glob("*.ipynb"):
+        cells = nbformat.read(path, as_version=4).cells
+        assert cells[0].cell_type == "markdown", "the title comes first"
+        first = [cell for cell in cells if cell.cell_type == "code"][0]
+        fix = f"{path.name}: run python book/addresses.py after a change of repository.url"
+        assert (first.source, first.metadata["tags"]) == (wanted.source, ["remove-cell"]), fix
+        assert first.outputs == []
+        assert json.dumps(cells).count(mine) == 1, f"{path.name}: named once"
+
+
+def test_another_repository_is_written_into_notebooks():
+    mine = "https://github.com/a/b"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# Title")])
+    notebook.cells.append(nbformat.v4.new_code_cell("1 + 1"))
+    once = addresses.with_install_cell(notebook, mine)
+    again = addresses.with_install_cell(once, OTHER)
+    assert [c.source for c in again.cells][::2] == ["# Title", "1 + 1"] and len(again.cells) == 3
+    assert OTHER in again.cells[1].source and mine not in again.cells[1].source
 
 
 def test_launch_buttons_and_package_of_binder():

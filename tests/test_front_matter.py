@@ -35,7 +35,6 @@ import facts  # noqa: E402
 import parameter_tables  # noqa: E402
 import provenance  # noqa: E402
 
-REPOSITORY = "https://github.com/someone/some-book"
 CHAPTERS = sorted(BOOK.glob("[0-9]*.ipynb"))
 
 
@@ -216,7 +215,7 @@ Returns:
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
 def test_the_table_of_parameters_is_that_of_the_chapter(path):
     notebook = nbformat.read(path, as_version=4)
-    shown = parameter_tables.with_parameter_table(notebook, path, REPOSITORY)
+    shown = parameter_tables.with_parameter_table(notebook, path)
     assert len(shown.cells) == len(notebook.cells) + 1
     nbformat.validate(shown)
     (box,) = [c.source for c in shown.cells if parameter_tables.TITLE in c.source]
@@ -232,7 +231,7 @@ def test_the_table_of_parameters_is_that_of_the_chapter(path):
 def test_a_page_without_parameters_has_no_table():
     path = BOOK / "index.ipynb"
     notebook = nbformat.read(path, as_version=4)
-    assert parameter_tables.with_parameter_table(notebook, path, REPOSITORY) == notebook
+    assert parameter_tables.with_parameter_table(notebook, path) == notebook
 
 
 def test_signed_quantities_have_one_colour_scale():
