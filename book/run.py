@@ -13,15 +13,10 @@ Exit status: 0; 1 if a chapter or a build failed, 2 if the request makes no sens
 import argparse
 import os
 import sys
-import tempfile
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import suppress
 from pathlib import Path
 
-import nbformat
-import papermill
 import yaml
-from tqdm import tqdm
 
 BOOK = Path(__file__).resolve().parent
 ROOT = BOOK.parent
@@ -32,6 +27,7 @@ from building import notebooks as chapters  # noqa: E402
 from neurolibre import export  # noqa: E402
 from parameter_tables import declared  # noqa: E402
 from printing import print_book  # noqa: E402
+from running import execute_all  # noqa: E402
 
 TYPES = {"int": int, "float": (int, float), "bool": bool, "str": str}
 
@@ -96,73 +92,6 @@ def quick(root: Path) -> dict[str, dict]:
     return yaml.safe_load((root / "book" / "parameters" / "quick.yml").read_text()) or {}
 
 
-def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Without what differs from run to run and machine to machine but is no result."""
-    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    notebook.metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
-    for cell in notebook.cells:
-        for name in ("papermill", "execution"):
-            cell.metadata.pop(name, None)
-        if cell.metadata.get("tags") == []:
-            del cell.metadata["tags"]
-        if cell.cell_type == "code":
-            cell.outputs = _joined(cell.outputs)
-    return notebook
-
-
-def _joined(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
-    # What one cell prints arrives in pieces, each of which would become a box of its own.
-    whole = []
-    for output in outputs:
-        last = whole[-1] if whole else None
-        if last and output.output_type == "stream" and last.get("name") == output.name:
-            last.text += output.text
-        else:
-            whole.append(output)
-    return whole
-
-
-def execute(notebook: Path, values: dict, target: Path) -> None:
-    """Run a chapter in its folder and put the result at ``target``, once it has succeeded."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        beside = Path(folder) / target.name
-        options = {"kernel_name": "python3", "cwd": str(notebook.parent), "progress_bar": False}
-        papermill.execute_notebook(str(notebook), str(beside), values, **options)
-        nbformat.write(clean(nbformat.read(beside, as_version=4)), beside)
-        os.replace(beside, target)
-
-
-def attempt(notebook: Path, values: dict, target: Path) -> str | None:
-    """`execute`; what a cell raised, if one did."""
-    try:
-        execute(notebook, values, target)
-    except papermill.PapermillExecutionError as error:
-        return str(error)
-    return None
-
-
-def execute_all(
-    notebooks: list[Path], values: dict[str, dict], output: Path, jobs: int = 1
-) -> bool:
-    """Run chapters into ``output``, ``jobs`` of them at a time; whether all succeeded."""
-    failed = []
-    with ProcessPoolExecutor(jobs) as pool:
-        running = {
-            pool.submit(attempt, n, values.get(n.stem, {}), output / n.name): n.stem
-            for n in notebooks
-        }
-        ended = as_completed(running)
-        hidden = not sys.stderr.isatty()
-        for done in tqdm(ended, desc="chapters", total=len(notebooks), disable=hidden):
-            name, error = running[done], done.result()
-            print(f"{name}: {'failed' if error else 'done'}", flush=True)
-            if error:
-                print(error, file=sys.stderr)
-                failed.append(name)
-    return not failed
-
-
 def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -190,6 +119,10 @@ def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
         own = given(request.items, request.file)
         if request.publish and (own or request.quick):
             raise BadRequest("--publish takes the default parameters and no others")
+        if request.jobs < 1:
+            raise BadRequest(
+                f"--jobs is at least 1; got {request.jobs}: 1 runs one after the other"
+            )
         values = {n.stem: quick(root).get(n.stem, {}) if request.quick else {} for n in notebooks}
         values = {n.stem: checked(n, values[n.stem] | own) for n in notebooks}
     except BadRequest as error:

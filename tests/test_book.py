@@ -162,6 +162,9 @@ def test_parts_and_the_root_page_are_executed_too(book):
     assert driver.main(["--quick", "--chapter", "facts"], book) == 0
     assert _printed(book / "_build" / "run" / "facts.ipynb") == "1\n"
     assert driver.main(["--chapter", "facts", "-p", "n=3"], book) == 2
+    assert driver.main(["--quick", "--jobs", "2", "--output", str(book / "two")], book) == 0
+    assert {path.stem for path in (book / "two").iterdir()} == {"index", "01_small", "facts"}
+    assert driver.main(["--quick", "--jobs", "0"], book) == 2
 
 
 def test_publishing_replaces_the_committed_chapter(book):
