@@ -214,7 +214,7 @@ def fixed_points(n: int = 200, n_starts: int = 200) -> None:
     inputs = np.concatenate([np.eye(2), np.zeros((1, 2))])
 
     found = find_fixed_points(network, inputs, starts)
-    ours = best(find_fixed_points, network, inputs, starts, repeats=1) / found.converged.sum()
+    ours = best(find_fixed_points, network, inputs, starts, repeats=3) / found.converged.sum()
 
     W, W_in = np.asarray(network.W, float), np.asarray(network.W_in, float)
     converged = np.zeros(len(inputs), int)
