@@ -24,6 +24,11 @@ PICTURE = "key-figure.png"
 _REPOSITORY = re.compile(r"https://github\.com/([\w.-]+)/([\w.-]+?)/?$")
 
 
+def repository_address() -> str:
+    """The one value of _config.yml that all others follow from."""
+    return yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"]
+
+
 def pages_address(repository: str) -> str:
     """Where GitHub Pages serves a repository; ends with a slash.
 
@@ -56,13 +61,13 @@ if "google.colab" in sys.modules:
 
 
 def with_install_cell(notebook: nbformat.NotebookNode, repository: str) -> nbformat.NotebookNode:
-    """The notebook with that cell, and no other like it, after its title."""
+    """The notebook with that cell: brought up to date, or put after the title."""
     wanted = install_cell(repository)
     there = [cell for cell in notebook.cells if cell.get("id") == wanted.id]
-    rest = [cell for cell in notebook.cells if cell.get("id") != wanted.id]
-    if there:
-        wanted.execution_count = there[0].execution_count
-    notebook.cells = [rest[0], wanted, *rest[1:]]
+    for cell in there:
+        cell.source = wanted.source
+    if not there:
+        notebook.cells.insert(1, wanted)
     return notebook
 
 
@@ -151,6 +156,7 @@ def beside(names: list[str], site: str) -> dict[str, str]:
     }
 
 
+@cache
 def key_figure(page: Path) -> tuple[bytes, str]:
     """The key figure of the landing page: a PNG file, and its alternative text.
 
@@ -173,30 +179,25 @@ def _site(app) -> str:
     return pages_address(app.config.html_theme_options["repository_url"])
 
 
-@cache
-def _key_alt(page: Path) -> str:
-    return key_figure(page)[1]
-
-
 def _add_tags(app, pagename, templatename, context, doctree) -> None:
     if doctree is None:
         return
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     title = re.sub(r"<[^>]+>", "", context.get("title", ""))
     chapter = bool(re.match(r"book/\d\d_", pagename))
-    site, alt = _site(app), _key_alt(_root_page(app))
+    site, alt = _site(app), key_figure(_root_page(app))[1]
     at = (f"{site}{pagename}.html", site, alt, citation, app.config.copyright, chapter)
     made = tags(html.unescape(title), *at)
     context["metatags"] = context.get("metatags", "") + made
-    context["theme_extra_footer"] = downloads(_site(app))
+    context["theme_extra_footer"] = downloads(site)
 
 
 def _write_beside(app, exception) -> None:
     if exception is None and app.builder.format == "html":
-        names = sorted(app.env.found_docs)
+        names, folder = sorted(app.env.found_docs), Path(app.outdir)
         for name, text in beside(names, _site(app)).items():
-            (Path(app.outdir) / name).write_text(text)
-        (Path(app.outdir) / PICTURE).write_bytes(key_figure(_root_page(app))[0])
+            (folder / name).write_text(text)
+        (folder / PICTURE).write_bytes(key_figure(_root_page(app))[0])
 
 
 def setup(app) -> dict:
@@ -205,7 +206,7 @@ def setup(app) -> dict:
 
 
 def main() -> None:
-    repository = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"]
+    repository = repository_address()
     for path in sorted((ROOT / "book").glob("*.ipynb")):
         notebook = with_install_cell(nbformat.read(path, as_version=4), repository)
         nbformat.write(notebook, path)

@@ -18,12 +18,16 @@ BOOK = Path(__file__).resolve().parent
 CONFIGURATION = ("_config.yml", "_toc.yml")
 
 
-def notebooks(root: Path) -> list[Path]:
-    """The notebooks of _toc.yml, in its order: its root page and the pages of its parts."""
+def pages(root: Path) -> list[str]:
+    """The pages of _toc.yml, in its order: its root page and the pages of its parts."""
     toc = yaml.safe_load((root / "_toc.yml").read_text())
     parts = toc.get("parts", [toc])
-    pages = [toc["root"], *(entry["file"] for part in parts for entry in part["chapters"])]
-    files = [root / f"{page}.ipynb" for page in pages]
+    return [toc["root"], *(entry["file"] for part in parts for entry in part["chapters"])]
+
+
+def notebooks(root: Path) -> list[Path]:
+    """Those of `pages` that are notebooks."""
+    files = [root / f"{page}.ipynb" for page in pages(root)]
     return [file for file in files if file.exists()]
 
 
@@ -34,20 +38,20 @@ def stage(root: Path, executed: Path, target: Path, flat: bool = False) -> bool:
     whether the data of the interactive page could be made.
     """
     shutil.rmtree(target, ignore_errors=True)
-    pages = target if flat else target / "book"
+    folder = target if flat else target / "book"
     ignore = shutil.ignore_patterns("__pycache__", "*.ipynb", "records", "parameters", "*.py")
-    shutil.copytree(root / "book", pages, ignore=ignore)
+    shutil.copytree(root / "book", folder, ignore=ignore)
     for notebook in notebooks(root):
         committed = nbformat.read(executed / notebook.name, as_version=4)
         shown = with_parameter_table(committed, notebook)
-        nbformat.write(shown, pages / notebook.name)
+        nbformat.write(shown, folder / notebook.name)
     for name in CONFIGURATION:
         text = (root / name).read_text()
         (target / name).write_text(flattened(text) if flat else text)
     if flat:
-        page = pages / "explore.md"
+        page = folder / "explore.md"
         page.write_text(page.read_text().replace('"../_static/', '"_static/'))
-    script = pages / "static" / "explore" / "data.js"
+    script = folder / "static" / "explore" / "data.js"
     return not subprocess.run([sys.executable, BOOK / "explore_data.py", script]).returncode
 
 

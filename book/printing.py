@@ -12,9 +12,14 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PATIENCE = 300_000
 
 
+def find_browser() -> str | None:
+    """The browser there is, if one is."""
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
 def print_book(root: Path, executed: Path) -> bool:
     """Print the book into _build/pdf from the notebooks in ``executed``."""
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    browser = find_browser()
     if browser is None:
         print(f"a PDF needs one of {', '.join(BROWSERS)}: apt-get install chromium")
         return False

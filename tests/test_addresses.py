@@ -69,7 +69,7 @@ def test_another_repository_changes_every_address():
         foot = addresses.downloads(site)
         return "".join(files.values()) + addresses.install_cell(repository).source + foot
 
-    mine = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"]
+    mine = addresses.repository_address()
     texts = {repository: all_of(repository) for repository in (mine, OTHER)}
     owner, name = mine.rsplit("/", 2)[1:]
     assert name in texts[mine] and name not in texts[OTHER] and owner not in texts[OTHER]
@@ -80,7 +80,7 @@ def test_another_repository_changes_every_address():
 
 
 def test_no_other_file_names_the_repository():
-    mine = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"]
+    mine = addresses.repository_address()
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
     files = [ROOT / f for f in listed.stdout.split() if Path(f).suffix in TEXT]
     named = [
@@ -93,7 +93,7 @@ def test_no_other_file_names_the_repository():
 
 
 def test_every_notebook_installs_the_package_on_colab_and_only_there():
-    mine = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"]
+    mine = addresses.repository_address()
     wanted = addresses.install_cell(mine)
     for path in (ROOT / "book").glob("*.ipynb"):
         cells = nbformat.read(path, as_version=4).cells

@@ -22,17 +22,10 @@ def exported():
     return ROOT / "_build" / "neurolibre"
 
 
-def _pages(toc: dict) -> list[str]:
-    return [toc["root"], *(page["file"] for part in toc["parts"] for page in part["chapters"])]
-
-
 def test_the_export_has_what_its_configuration_names(exported):
     content = exported / "content"
-    toc = yaml.safe_load((content / "_toc.yml").read_text())
-    pages = _pages(toc)
-    assert [f"book/{page}" for page in pages] == _pages(
-        yaml.safe_load((ROOT / "_toc.yml").read_text())
-    )
+    pages = building.pages(content)
+    assert [f"book/{page}" for page in pages] == building.pages(ROOT)
     assert all(list(content.glob(f"{page}.*")) for page in pages)
     config = yaml.safe_load((content / "_config.yml").read_text())
     assert "book/" not in (content / "_config.yml").read_text()

@@ -119,7 +119,8 @@ def _continue(stage, found: list[np.ndarray], which, W, drive, limit, tolerance,
         found[0][mine], found[1][mine] = x, residual
         found[2][mine] += iterations
 
-    parts = [which[i :: worker_count()] for i in range(worker_count())]
+    workers = worker_count()
+    parts = [which[i::workers] for i in range(workers)]
     with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
         map_in_threads(part, [mine for mine in parts if len(mine)])
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
-import yaml
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -21,18 +20,19 @@ SITE = ROOT / "_build" / "html"
 sys.path.append(str(ROOT / "book"))
 
 import addresses  # noqa: E402
-from printing import BROWSERS  # noqa: E402
+import building  # noqa: E402
+from printing import find_browser  # noqa: E402
 
 INSTALL = "apt-get install chromium nodejs npm && npm ci --prefix tests/browser"
 OWN_LIMIT, SHARED_LIMIT = 1_000_000, 4_500_000  # bytes
 START = 2.0  # s on an idle machine; four times as much where others work
-REPOSITORY = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"]
+REPOSITORY = addresses.repository_address()
 ONLINE = addresses.pages_address(REPOSITORY)
 
 
 def browser_or_skip() -> str:
     """The browser; skips where one or its packages are missing, and fails if CI=true."""
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    browser = find_browser()
     if not (browser and shutil.which("node") and (HERE / "node_modules").exists()):
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(INSTALL)
     return browser
@@ -48,14 +48,7 @@ def _look(site: Path, pages: list[str], timed: str, explore: str | None, scratch
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout)
-    return seen | {"site": site, "contents": _contents()}
-
-
-def _contents() -> list[str]:
-    """The pages in the order of the table of contents."""
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
-    entries = [entry for part in toc["parts"] for entry in part["chapters"]]
-    return [f"{name}.html" for name in (toc["root"], *(entry["file"] for entry in entries))]
+    return seen | {"site": site, "contents": [f"{page}.html" for page in building.pages(ROOT)]}
 
 
 @pytest.fixture(scope="session")
