@@ -10,7 +10,10 @@
    steps that the tests use as oracle, and of the same steps ordered by hand; operations per second
    against the matrix product; memory at 50 and 500 trials in processes of their own; 500 trials at
    N = 100, T = 100.
-5. Fixed points of a trained network, N = 200, three inputs, 200 starts: time per start that
+5. The outer loop at the sizes of chapter 07: lifetimes a second with their pathwise gradients, and
+   operations per second (the matrix products of each trial, once forward and twice backward; what
+   is computed again does not count) against the matrix product.
+6. Fixed points of a trained network, N = 200, three inputs, 200 starts: time per start that
    converges against a loop of SciPy's hybr from the same starts, its Jacobian given.
 """
 
@@ -33,6 +36,8 @@ from plasticity.exploration import draw_kicks
 from plasticity.gradient_cost import jvp_of_steps, measure_alone, scaled_association
 from plasticity.learning import draw_episode
 from plasticity.lifetimes import learn
+from plasticity.meta_gradient import Pathwise
+from plasticity.meta_recordings import TRAINING_RATE
 from plasticity.network import simulate_trial
 from plasticity.settings import association_setting, brief_setting, dense_rule, miconi_setting
 from plasticity.threads import worker_count
@@ -197,6 +202,18 @@ def tangents() -> None:
         print(f"ratio {high / low:.3f}")
 
 
+def outer_loop(batch: int = 96, trials: int = 120) -> None:
+    """Pathwise gradients of whole lifetimes, all 36 coefficients."""
+    setting = brief_setting(learning_rate=TRAINING_RATE)
+    rule = dense_rule(setting, learning_rate=TRAINING_RATE)._replace(clip=setting.rule.clip)
+    at = setting.arguments(0, np.arange(batch, dtype=np.uint32), rule)
+    each = best(lambda: Pathwise()(*at, trials).gradients, repeats=3) / batch
+    products = 2 * setting.n_units**2 * setting.task.n_steps * (6 + 1)
+    rate = 3 * products * trials / each
+    print(f"outer loop, lifetimes of {trials} trials: {1 / each:.1f} a second with gradients,")
+    print(f"  {rate / 1e9:.0f} GFLOP/s, {rate / product_rate():.0%} of the matrix product")
+
+
 def fixed_points(n: int = 200, n_starts: int = 200) -> None:
     """The search against SciPy's, from the same starts, by time per start that converges."""
     setting = brief_setting(n_units=n)
@@ -253,4 +270,5 @@ if __name__ == "__main__":
     against_plain_cpp()
     memory()
     tangents()
+    outer_loop()
     fixed_points()

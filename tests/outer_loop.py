@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from cases import LEARNER, TASK
 
-from plasticity.meta_gradient import EvolutionStrategy, MetaGradient
+from plasticity.meta_gradient import EvolutionStrategy, MetaGradient, Pathwise
 from plasticity.meta_training import MetaTraining, coordinate_scale, meta_train
 from plasticity.settings import Setting
 from plasticity.three_factor import make_rule
@@ -66,11 +66,14 @@ def train(checkpoint=None) -> dict[str, np.ndarray]:
 
 
 def lifetimes() -> dict[str, np.ndarray]:
-    """Gradients of 3 lifetimes, and the 6 lifetimes of 2 rules by 3 networks."""
-    found = ESTIMATOR(*SETTING.arguments(3, np.arange(3), RULE), CONFIG.n_trials)
+    """Gradients of 3 lifetimes by two estimators, and the 6 lifetimes of 2 rules by 3 networks."""
+    arguments = SETTING.arguments(3, np.arange(3), RULE)
+    found = ESTIMATOR(*arguments, CONFIG.n_trials)
+    pathwise = Pathwise()(*arguments, CONFIG.n_trials)
     rules = jax.tree.map(lambda a: jnp.stack([a, a]), RULE)
     rules = rules._replace(learning_rate=jnp.array([1e-3, 3e-3]))
     courses = SETTING.learn(3, np.arange(3), 6, rules)
     W = courses.state.W.reshape(6, 6, 6)
     found = found._asdict() | {"W": W, "errors": courses.errors.reshape(6, 6)}
+    found |= {"pathwise": pathwise.gradients, "pathwise returns": pathwise.returns}
     return {name: np.asarray(value) for name, value in found.items()}

@@ -68,8 +68,10 @@ def _assert_same(found, alone):
     # differences of what cancels, by 100 more.
     assert _far(found, alone, "W") < 1e-12
     assert _far(found, alone, "errors") < 1e-12
-    assert _far(found, alone, "returns") < 1e-12
-    assert _far(found, alone, "gradients") < 1e-10
+    for name in ("returns", "pathwise returns"):
+        assert _far(found, alone, name) < 1e-12, name
+    for name in ("gradients", "pathwise"):
+        assert _far(found, alone, name) < 1e-10, name
     # A step divides by the size of gradients, so that four of them keep their digits.
     for name in ("coefficients", "averaged", "objectives", "held_out_rewards"):
         np.testing.assert_allclose(found[name], alone[name], rtol=1e-8, atol=1e-10, err_msg=name)
@@ -80,14 +82,14 @@ def _assert_same(found, alone):
 def test_two_devices_agree_with_one(shared, alone):
     found = np.load(shared / "devices.npz")
     assert found["devices"] == 2 and found["processes"] == 1
-    # Four estimates and three evaluations, then gradients and lifetimes: all went over devices.
-    assert found["calls"] == 9
+    # Four estimates and three evaluations, then two gradients and lifetimes: all over devices.
+    assert found["calls"] == 10
     _assert_same(found, alone)
 
 
 def test_two_processes_agree_with_one(shared, alone):
     first, second = (np.load(shared / f"process{index}.npz") for index in range(2))
-    assert first["devices"] == 2 and first["processes"] == 2 and first["calls"] == 9
+    assert first["devices"] == 2 and first["processes"] == 2 and first["calls"] == 10
     _assert_same(first, alone)
     for name in first:
         np.testing.assert_array_equal(first[name], second[name], err_msg=name)
@@ -96,10 +98,10 @@ def test_two_processes_agree_with_one(shared, alone):
 
 
 def test_lifetimes_in_another_order_would_be_found(alone):
-    swapped = alone | {name: alone[name][::-1] for name in ("W", "gradients")}
+    swapped = alone | {name: alone[name][::-1] for name in ("W", "gradients", "pathwise")}
     with pytest.raises(AssertionError):
         _assert_same(swapped, alone)
-    assert _far(swapped, alone, "gradients") > 0.1
+    assert _far(swapped, alone, "gradients") > 0.1 and _far(swapped, alone, "pathwise") > 0.1
 
 
 def test_several_devices_leave_tracing_alone(monkeypatch):
