@@ -15,7 +15,8 @@ import jax
 import matplotlib
 import numpy as np
 
-from plasticity.meta_recordings import VALIDATION, learned_coefficients
+from plasticity.held_out_recordings import learned_coefficients
+from plasticity.meta_recordings import VALIDATION
 from plasticity.records import load_record
 from plasticity.settings import Setting, brief_setting
 from plasticity.statistics import trials_to_criterion
@@ -60,7 +61,7 @@ def described(setting: Setting) -> dict:
 
 def presets(records: Path) -> dict[str, list[float]]:
     """θ of the named rules, flat, row k the power of r and column ℓ that of Δ."""
-    recorded = load_record(records / "meta_training_association.npz").arrays
+    recorded = load_record(records / "selection_association.npz").arrays
     rules = {
         "zero": zero(),
         "theta-3-3": miconi(),

@@ -13,6 +13,7 @@ from plasticity import (
     comparison,
     exploration,
     gradient_recordings,
+    held_out_recordings,
     learning,
     meta_gradient,
     meta_recordings,
@@ -52,7 +53,8 @@ GROUPS: dict[str, tuple[Callable, ...]] = {
     "Outer loop": (
         meta_training.MetaTraining,
         meta_recordings.meta_training,
-        meta_recordings.meta_comparison,
+        held_out_recordings.selection,
+        held_out_recordings.meta_comparison,
     ),
     "Analysis": (
         fixed_points.find_fixed_points,

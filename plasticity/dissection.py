@@ -92,12 +92,12 @@ def knock_outs(
     return Recording(compute, recompute, len(TERMS), parameters, seed)
 
 
-def largest(learned: np.ndarray, scale: np.ndarray, count: int) -> np.ndarray:
-    """θ with only the ``count`` coefficients of largest |ψ| kept."""
-    order = np.argsort(-np.abs(learned * scale), axis=None, kind="stable")[:count]
-    kept = np.zeros(learned.size)
-    kept[order] = learned.ravel()[order]
-    return kept.reshape(learned.shape)
+def largest(theta: np.ndarray, scale: np.ndarray, count: int) -> np.ndarray:
+    """θ with only the ``count`` coefficients of largest |ψ|, ψ = θ · scale; of equals the first."""
+    order = np.argsort(-np.abs(theta * scale), axis=None, kind="stable")[:count]
+    kept = np.zeros(theta.size)
+    kept[order] = theta.ravel()[order]
+    return kept.reshape(theta.shape)
 
 
 def _tuned(setting: Setting, rule: Rule, sizes, n_tuning, n_trials) -> float:

@@ -17,7 +17,7 @@ from plasticity.dynamics.portrait import (
     unperturbed_trials,
 )
 from plasticity.dynamics.spectrum import jacobian
-from plasticity.meta_recordings import compared_rules
+from plasticity.held_out_recordings import compared_rules
 from plasticity.network import Network
 from plasticity.records import Arrays, Recording
 from plasticity.settings import Setting, brief_setting
@@ -47,7 +47,7 @@ def rule_of(setting: Setting, name: str, learned: np.ndarray, size: float) -> Ru
 
 
 def compared_sizes(learned: np.ndarray, arrays: Arrays) -> dict[str, float]:
-    """The size that `plasticity.meta_recordings.meta_comparison` chose for every rule here."""
+    """The size that `plasticity.held_out_recordings.meta_comparison` chose for every rule here."""
     names = list(compared_rules(learned))
     return {name: float(arrays["best"][names.index(name)]) for name in RULES[1:]}
 

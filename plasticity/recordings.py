@@ -18,17 +18,14 @@ from plasticity.dissection import knock_outs, sparse_rules, transfer
 from plasticity.dynamics_recordings import compared_sizes, rule_dynamics
 from plasticity.estimator_recordings import estimator_signal
 from plasticity.gradient_recordings import gradient_cost, gradient_validation, tangent_growth
-from plasticity.learning import Learner
-from plasticity.meta_recordings import (
-    BRIEF,
+from plasticity.held_out_recordings import (
     BRIEFER,
-    LIGHTER,
-    TASKS,
     learned_coefficients,
     meta_comparison,
-    meta_training,
-    setting_map,
+    selection,
 )
+from plasticity.learning import Learner
+from plasticity.meta_recordings import BRIEF, LIGHTER, TASKS, meta_training, setting_map
 from plasticity.records import Arrays, Recording, load_record
 from plasticity.settings import QUIRKS, association_setting, miconi_setting
 from plasticity.statistics import trials_to_criterion
@@ -210,7 +207,12 @@ def _comparison_at_tuned_rates(records: Path) -> Recording:
 
 def _learned(records: Path, task: str) -> tuple[np.ndarray, np.ndarray]:
     """θ and scale of the learned rule of a task."""
-    return learned_coefficients(load_record(records / f"meta_training_{task}.npz").arrays)
+    return learned_coefficients(load_record(records / f"selection_{task}.npz").arrays)
+
+
+def _selection(records: Path, task: str) -> Recording:
+    sizes = {} if task == "association" else {"n_trials": BRIEFER["n_trials"]}
+    return selection(task, load_record(records / f"meta_training_{task}.npz").arrays, **sizes)
 
 
 def _meta_comparison(records: Path, task: str) -> Recording:
@@ -248,6 +250,8 @@ RECORDINGS: dict[str, Callable[[Path], Recording]] = {
     "meta_training_brief": lambda _: meta_training("association", **BRIEF),
     "meta_training_carried": lambda _: meta_training("association", "U carried", **BRIEF),
     "black_box": lambda _: black_box_search(),
+    "selection_association": partial(_selection, task="association"),
+    "selection_integration": partial(_selection, task="integration"),
     "meta_comparison_association": partial(_meta_comparison, task="association"),
     "meta_comparison_integration": partial(_meta_comparison, task="integration"),
     "knock_outs": _knock_outs,

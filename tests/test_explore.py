@@ -11,8 +11,8 @@ import jax
 import numpy as np
 import pytest
 
+from plasticity.held_out_recordings import learned_coefficients
 from plasticity.learning import draw_episode, initial_learning_state, learn_trial
-from plasticity.meta_recordings import learned_coefficients
 from plasticity.records import load_record
 from plasticity.settings import brief_setting
 from plasticity.statistics import trials_to_criterion
@@ -161,7 +161,7 @@ def test_every_element_that_the_script_names_is_on_the_page():
 
 
 def test_the_page_has_the_recorded_rule_and_every_preset_a_button(written):
-    recorded = load_record(ROOT / "book" / "records" / "meta_training_association.npz").arrays
+    recorded = load_record(ROOT / "book" / "records" / "selection_association.npz").arrays
     learned = learned_coefficients(recorded)[0]
     assert written["presets"]["learned"] == learned.ravel().tolist()
     assert written["presets"]["theta-1-5"][1 * 6 + 5] == -1

@@ -42,6 +42,7 @@ ORDER = [
     "estimator_samples",
     "estimator_recordings",
     "meta_recordings",
+    "held_out_recordings",
     "black_box",
     "dissection",
     "dynamics_recordings",

@@ -3,12 +3,15 @@ import pytest
 
 from plasticity.black_box import black_box_search
 from plasticity.dissection import TERMS, knock_outs, largest, sparse_rules, transfer
+from plasticity.held_out_recordings import (
+    learned_coefficients,
+    meta_comparison,
+    selection,
+)
 from plasticity.meta_recordings import (
     TEST,
     TRAINING,
     VALIDATION,
-    learned_coefficients,
-    meta_comparison,
     meta_training,
     setting_map,
     start_coefficients,
@@ -49,9 +52,20 @@ def test_training_can_be_recorded_and_its_start_verified(tmp_path):
     options = {"n_validation": 2, "validation_trials": 24}
     recording = meta_training("association", "pathwise", ("zero",), **sizes, **options)
     arrays = _verified(tmp_path, recording, "first_iterates", 1e-6)
-    theta, scale = learned_coefficients(arrays)
-    assert theta.shape == scale.shape == (6, 6) and scale[3, 3] == 1.0
+    assert arrays["chosen"].shape == (1, 6, 6) and arrays["scale"][0, 3, 3] == 1.0
     assert arrays["first_objectives"].shape == (1, 2)
+
+
+def test_the_best_start_is_kept_or_the_mean_of_all(tmp_path):
+    trained = {"chosen": np.stack([THETA, -3 * THETA]), "scale": np.stack([ONES, ONES])}
+    recording = selection("association", trained, n_validation=3, sizes=(1e-3, 1e-2), **SMALL)
+    arrays = _verified(tmp_path, recording, "errors")
+    np.testing.assert_allclose(arrays["theta"], np.stack([THETA, -3 * THETA, -THETA]))
+    # Trials that say which is best, whatever the networks of this test did.
+    for best in range(3):
+        told = arrays | {"trials": np.ones((3, 2, 3))}
+        told["trials"][best, 1] = 0.0
+        np.testing.assert_array_equal(learned_coefficients(told)[0], arrays["theta"][best])
 
 
 def test_starts_are_what_they_are_called():
