@@ -53,6 +53,7 @@ GROUPS: dict[str, tuple[Callable, ...]] = {
     "Outer loop": (
         meta_training.MetaTraining,
         meta_recordings.meta_training,
+        held_out_recordings.shortlist,
         held_out_recordings.selection,
         held_out_recordings.meta_comparison,
     ),

@@ -17,55 +17,98 @@ from plasticity.tuning import SIZES, at_sizes, errors_of, outcomes
 
 ODD = tuple(product((1, 3, 5), (1, 3, 5)))
 # The second task is learned within fewer trials, and with less effort.
+SHORTER = {"n_validation": 256, "n_trials": 200}
 BRIEFER = {"n_tuning": 64, "n_runs": 256, "n_trials": 200}
 _VERIFIED = 4  # trials over which float32 and float64 agree
 _KEPT = 8  # networks whose first errors are kept
 
 
-def selection(
-    task: str,
-    trained: Arrays,
-    *,
-    n_units: int = 100,
-    n_validation: int = 512,
-    n_trials: int = 400,
-    sizes: tuple[float, ...] = SIZES[4:7],
-) -> Recording:
-    """The rule of each start, and the mean of them all, on validation networks; a run is a rule.
+def candidates(trained: Arrays) -> tuple[np.ndarray, np.ndarray]:
+    """What meta-training offers: θ, (runs, d+1, d+1), and the iteration it comes from, (runs,).
 
-    Starts that end in one valley end there at different places, as far as noise has carried them;
-    their mean lies nearer to its bottom (ours, as where the weights of networks are averaged). The
-    mean comes last:
-
-        theta, scale: θ, and that of ψ, (runs, d+1, d+1).
-        trials: to criterion, (runs, sizes, n_validation).
-        errors: of the first trials with the first size, (runs, 8, 4).
+    The averages that were evaluated in the second half of each course, start by start, and then the
+    means of these over starts: where noise has carried each course another way, their mean lies
+    nearer to the middle of the plateau (ours, as where the weights of networks are averaged).
 
     Args:
         trained: the arrays of `plasticity.meta_recordings.meta_training`.
     """
-    chosen, scale = trained["chosen"].astype(float), trained["scale"]
+    evaluated = trained["evaluated"][0]
+    late = evaluated[2 * evaluated >= evaluated.max()]
+    courses = trained["averaged"][:, late].astype(float)
     # All scales are those of one task, so the mean of ψ is that of θ.
-    thetas = np.concatenate([chosen, chosen.mean(axis=0, keepdims=True)])
+    offered = np.concatenate([courses, courses.mean(axis=0, keepdims=True)])
+    return offered.reshape(-1, *offered.shape[2:]), np.tile(late, len(offered))
 
-    def tried(run: int, which, n: int) -> tuple:
+
+def shortlist(task: str, trained: Arrays, *, n_validation: int = 512, **options) -> Recording:
+    """All `candidates` on few validation networks; a run is a candidate. Else as `selection`."""
+    rules = (*candidates(trained), trained["scale"][0])
+    return _tried(task, *rules, n_validation=n_validation, **options)
+
+
+def selection(
+    task: str, listed: Arrays, *, n_kept: int = 5, n_validation: int = 2048, **options
+) -> Recording:
+    """The best of the shortlist on many validation networks that it has not met.
+
+    A run is a rule, the best of the shortlist first; of these the one of the fewest trials is the
+    learned rule:
+
+        theta, scale: θ, and that of ψ, (runs, d+1, d+1). iteration: from which it comes, (runs,).
+        trials: to criterion, (runs, sizes, n_validation).
+        errors: of the first trials with the first size, (runs, 8, 4).
+
+    Args:
+        listed: the arrays of `shortlist`.
+        n_kept: how many of them are tried again.
+    """
+    order = np.argsort(_badness(listed), kind="stable")[:n_kept]
+    rules = (listed["theta"][order], listed["iteration"][order], listed["scale"][0])
+    met = listed["trials"].shape[-1]
+    return _tried(task, *rules, first=met, n_validation=n_validation, **options)
+
+
+def _badness(arrays: Arrays) -> np.ndarray:
+    """Restricted mean trials at the best size, by run."""
+    return arrays["trials"].mean(axis=-1).min(axis=-1)
+
+
+def _tried(
+    task: str,
+    thetas: np.ndarray,
+    iterations: np.ndarray,
+    scale: np.ndarray,
+    *,
+    n_validation: int,
+    first: int = 0,
+    n_units: int = 100,
+    n_trials: int = 400,
+    sizes: tuple[float, ...] = SIZES[4:6],
+) -> Recording:
+    """Rules on the validation networks from number ``first`` on."""
+
+    def trial(theta: np.ndarray, which, n: int) -> tuple:
         setting = brief_setting(TASKS[task], n_units=n_units)
-        return setting, at_sizes(setting, make_rule(thetas[run]), which), VALIDATION, range(n)
+        networks = range(first, first + n)
+        return setting, at_sizes(setting, make_rule(theta), which), VALIDATION, networks
 
     def compute(part: int) -> Arrays:
-        result, errors = outcomes(*tried(part, sizes, n_validation), n_trials)
-        row = {"theta": thetas[part], "scale": scale[0], "trials": result.trials}
+        result, errors = outcomes(*trial(thetas[part], sizes, n_validation), n_trials)
+        row = {"theta": thetas[part], "iteration": iterations[part], "scale": scale}
+        row |= {"trials": result.trials}
         row |= {"errors": errors[0, :_KEPT, :_VERIFIED]}
         return {name: np.asarray(a)[None] for name, a in row.items()}
 
     def recompute(runs: np.ndarray, arrays: Arrays) -> Arrays:
         n = arrays["errors"].shape[1]
-        made = [errors_of(*tried(int(run), sizes[:1], n), _VERIFIED)[0] for run in runs]
+        made = [errors_of(*trial(arrays["theta"][run], sizes[:1], n), _VERIFIED)[0] for run in runs]
         return {"errors": np.stack(made)}
 
     parameters = {
         "task": task,
-        "trained": np.round(chosen, 6).tolist(),
+        "rules": np.round(thetas, 6).tolist(),
+        "first": first,
         "n_units": n_units,
         "n_validation": n_validation,
         "n_trials": n_trials,
@@ -76,7 +119,7 @@ def selection(
 
 def learned_coefficients(arrays: Arrays) -> tuple[np.ndarray, np.ndarray]:
     """θ and scale of the learned rule: the one with the least restricted mean, of `selection`."""
-    best = int(arrays["trials"].mean(axis=-1).min(axis=-1).argmin())
+    best = int(_badness(arrays).argmin())
     return arrays["theta"][best], arrays["scale"][best]
 
 

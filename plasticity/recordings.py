@@ -20,9 +20,11 @@ from plasticity.estimator_recordings import estimator_signal
 from plasticity.gradient_recordings import gradient_cost, gradient_validation, tangent_growth
 from plasticity.held_out_recordings import (
     BRIEFER,
+    SHORTER,
     learned_coefficients,
     meta_comparison,
     selection,
+    shortlist,
 )
 from plasticity.learning import Learner
 from plasticity.meta_recordings import BRIEF, LIGHTER, TASKS, meta_training, setting_map
@@ -210,9 +212,14 @@ def _learned(records: Path, task: str) -> tuple[np.ndarray, np.ndarray]:
     return learned_coefficients(load_record(records / f"selection_{task}.npz").arrays)
 
 
+def _shortlist(records: Path, task: str) -> Recording:
+    trained = load_record(records / f"meta_training_{task}.npz").arrays
+    return shortlist(task, trained, **({} if task == "association" else SHORTER))
+
+
 def _selection(records: Path, task: str) -> Recording:
-    sizes = {} if task == "association" else {"n_trials": BRIEFER["n_trials"]}
-    return selection(task, load_record(records / f"meta_training_{task}.npz").arrays, **sizes)
+    listed = load_record(records / f"shortlist_{task}.npz").arrays
+    return selection(task, listed, **({} if task == "association" else SHORTER))
 
 
 def _meta_comparison(records: Path, task: str) -> Recording:
@@ -250,6 +257,8 @@ RECORDINGS: dict[str, Callable[[Path], Recording]] = {
     "meta_training_brief": lambda _: meta_training("association", **BRIEF),
     "meta_training_carried": lambda _: meta_training("association", "U carried", **BRIEF),
     "black_box": lambda _: black_box_search(),
+    "shortlist_association": partial(_shortlist, task="association"),
+    "shortlist_integration": partial(_shortlist, task="integration"),
     "selection_association": partial(_selection, task="association"),
     "selection_integration": partial(_selection, task="integration"),
     "meta_comparison_association": partial(_meta_comparison, task="association"),

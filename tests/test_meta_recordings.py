@@ -4,9 +4,11 @@ import pytest
 from plasticity.black_box import black_box_search
 from plasticity.dissection import TERMS, knock_outs, largest, sparse_rules, transfer
 from plasticity.held_out_recordings import (
+    candidates,
     learned_coefficients,
     meta_comparison,
     selection,
+    shortlist,
 )
 from plasticity.meta_recordings import (
     TEST,
@@ -56,16 +58,39 @@ def test_training_can_be_recorded_and_its_start_verified(tmp_path):
     assert arrays["first_objectives"].shape == (1, 2)
 
 
-def test_the_best_start_is_kept_or_the_mean_of_all(tmp_path):
-    trained = {"chosen": np.stack([THETA, -3 * THETA]), "scale": np.stack([ONES, ONES])}
-    recording = selection("association", trained, n_validation=3, sizes=(1e-3, 1e-2), **SMALL)
-    arrays = _verified(tmp_path, recording, "errors")
-    np.testing.assert_allclose(arrays["theta"], np.stack([THETA, -3 * THETA, -THETA]))
+def test_candidates_are_late_averages_and_their_means():
+    # Coefficients that say start and iteration.
+    averaged = np.arange(2)[:, None] * 100.0 + np.arange(5)
+    averaged = averaged[..., None, None] * ONES
+    thetas, iterations = candidates(
+        {"averaged": averaged, "evaluated": np.array([[0, 1, 2, 4]] * 2)}
+    )
+    assert iterations.tolist() == [2, 4, 2, 4, 2, 4]
+    assert thetas[:, 0, 0].tolist() == [2, 4, 102, 104, 52, 54]
+
+
+def test_the_best_of_two_rounds_is_learned(tmp_path):
+    averaged = np.stack([[0 * THETA, THETA], [0 * THETA, -3 * THETA]])
+    trained = {"averaged": averaged, "evaluated": np.array([[0, 1]] * 2)}
+    trained["scale"] = np.stack([ONES, ONES])
+    options = {"n_validation": 3, "sizes": (1e-3, 1e-2)} | SMALL
+    listed = _verified(tmp_path, shortlist("association", trained, **options), "errors")
+    np.testing.assert_allclose(listed["theta"], np.stack([THETA, -3 * THETA, -THETA]))
+
     # Trials that say which is best, whatever the networks of this test did.
-    for best in range(3):
-        told = arrays | {"trials": np.ones((3, 2, 3))}
-        told["trials"][best, 1] = 0.0
-        np.testing.assert_array_equal(learned_coefficients(told)[0], arrays["theta"][best])
+    def told(arrays, *means):
+        return arrays | {"trials": np.ones(arrays["trials"].shape) * np.array(means)[:, None, None]}
+
+    again = selection("association", told(listed, 3.0, 1.0, 2.0), n_kept=2, **options)
+    arrays = _verified(tmp_path, again, "errors")
+    np.testing.assert_allclose(arrays["theta"], np.stack([-3 * THETA, -THETA]))
+    for best in range(2):
+        theta, scale = learned_coefficients(told(arrays, *np.roll([1.0, 2.0], best)))
+        np.testing.assert_array_equal(theta, arrays["theta"][best])
+        np.testing.assert_array_equal(scale, ONES)
+    # Other networks than those of the first round, under the same rule.
+    same = selection("association", told(listed, 1.0, 2.0, 3.0), n_kept=1, **options)
+    assert (same.compute(0)["errors"] != listed["errors"][0]).any()
 
 
 def test_starts_are_what_they_are_called():
