@@ -56,6 +56,7 @@ GROUPS: dict[str, tuple[Callable, ...]] = {
         held_out_recordings.shortlist,
         held_out_recordings.selection,
         held_out_recordings.meta_comparison,
+        held_out_recordings.confirmation,
     ),
     "Analysis": (
         fixed_points.find_fixed_points,

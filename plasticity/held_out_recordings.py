@@ -6,10 +6,12 @@ What is recorded for the chapter on meta-training, after the training itself. Se
 
 from itertools import product
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from plasticity.held_out import failure_reward
-from plasticity.meta_recordings import TASKS, TEST, VALIDATION
+from plasticity.meta_recordings import CONFIRMATION, TASKS, TEST, VALIDATION
 from plasticity.records import Arrays, Recording
 from plasticity.settings import brief_setting
 from plasticity.three_factor import Rule, make_rule, node_perturbation, single_term
@@ -21,6 +23,7 @@ SHORTER = {"n_validation": 256, "n_trials": 200}
 BRIEFER = {"n_tuning": 64, "n_runs": 256, "n_trials": 200}
 _VERIFIED = 4  # trials over which float32 and float64 agree
 _KEPT = 8  # networks whose first errors are kept
+_PART = 1024  # networks of a part
 
 
 def candidates(trained: Arrays) -> tuple[np.ndarray, np.ndarray]:
@@ -191,3 +194,62 @@ def meta_comparison(
         "sizes": list(sizes),
     }
     return Recording(compute, recompute, len(names), parameters, TEST[task])
+
+
+def best_single(arrays: Arrays, terms=ODD) -> tuple[int, int]:
+    """The term (k, ℓ) of the fewest trials where rates were chosen, of `meta_comparison`."""
+    tuned = arrays["tuning"].mean(axis=-1).min(axis=-1)[1 : 1 + len(terms)]
+    return terms[int(tuned.argmin())]
+
+
+def confirmation(
+    task: str,
+    learned: np.ndarray,
+    compared: Arrays,
+    terms: tuple[tuple[int, int], ...] = ODD,
+    *,
+    n_units: int = 100,
+    n_runs: int = 16384,
+    n_trials: int = 400,
+) -> Recording:
+    """The learned rule and the best single term once more, nothing chosen, on networks of its own.
+
+    A comparison that decides what is tried next is no longer a judge; this one is run last, with
+    rules and rates as they stand. A run is a network:
+
+        trials, reached: to criterion, (n_runs, 2).
+        errors: of the first trials, (n_runs, 2, 4).
+
+    Args:
+        compared: the arrays of `meta_comparison`, with the sizes at which rules are taken.
+        terms: the single terms of that comparison.
+    """
+    term = best_single(compared, terms)
+    rows = (0, 1 + list(terms).index(term))
+    sizes = [float(compared["best"][row]) for row in rows]
+    rules = list(compared_rules(learned, (term,)).values())[:2]
+
+    def trial() -> tuple:
+        setting = brief_setting(TASKS[task], n_units=n_units)
+        each = [at_sizes(setting, r, [size]) for r, size in zip(rules, sizes, strict=True)]
+        return setting, jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *each), CONFIRMATION
+
+    def compute(part: int) -> Arrays:
+        runs = range(part * _PART, min((part + 1) * _PART, n_runs))
+        result, errors = outcomes(*trial(), runs, n_trials)
+        row = result._asdict() | {"errors": errors[..., :_VERIFIED]}
+        return {name: np.asarray(a).swapaxes(0, 1) for name, a in row.items()}
+
+    def recompute(runs: np.ndarray, _: Arrays) -> Arrays:
+        return {"errors": errors_of(*trial(), runs, _VERIFIED).swapaxes(0, 1)}
+
+    parameters = {
+        "task": task,
+        "learned": np.round(learned, 6).tolist(),
+        "term": list(term),
+        "sizes": sizes,
+        "n_units": n_units,
+        "n_runs": n_runs,
+        "n_trials": n_trials,
+    }
+    return Recording(compute, recompute, -(-n_runs // _PART), parameters, CONFIRMATION)

@@ -21,6 +21,7 @@ from plasticity.gradient_recordings import gradient_cost, gradient_validation, t
 from plasticity.held_out_recordings import (
     BRIEFER,
     SHORTER,
+    confirmation,
     learned_coefficients,
     meta_comparison,
     selection,
@@ -227,6 +228,11 @@ def _meta_comparison(records: Path, task: str) -> Recording:
     return meta_comparison(task, _learned(records, task)[0], **sizes)
 
 
+def _confirmation(records: Path) -> Recording:
+    compared = load_record(records / "meta_comparison_association.npz").arrays
+    return confirmation("association", _learned(records, "association")[0], compared)
+
+
 def _knock_outs(records: Path) -> Recording:
     best = load_record(records / "meta_comparison_association.npz").arrays["best"][0]
     return knock_outs(*_learned(records, "association"), float(best))
@@ -263,6 +269,7 @@ RECORDINGS: dict[str, Callable[[Path], Recording]] = {
     "selection_integration": partial(_selection, task="integration"),
     "meta_comparison_association": partial(_meta_comparison, task="association"),
     "meta_comparison_integration": partial(_meta_comparison, task="integration"),
+    "confirmation": _confirmation,
     "knock_outs": _knock_outs,
     "sparse_rules": lambda records: sparse_rules(*_learned(records, "association")),
     "transfer": _transfer,

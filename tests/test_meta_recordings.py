@@ -4,13 +4,16 @@ import pytest
 from plasticity.black_box import black_box_search
 from plasticity.dissection import TERMS, knock_outs, largest, sparse_rules, transfer
 from plasticity.held_out_recordings import (
+    best_single,
     candidates,
+    confirmation,
     learned_coefficients,
     meta_comparison,
     selection,
     shortlist,
 )
 from plasticity.meta_recordings import (
+    CONFIRMATION,
     TEST,
     TRAINING,
     VALIDATION,
@@ -19,6 +22,9 @@ from plasticity.meta_recordings import (
     start_coefficients,
 )
 from plasticity.records import save_record, verify_record
+from plasticity.settings import brief_setting
+from plasticity.three_factor import make_rule, single_term
+from plasticity.tuning import at_sizes, outcomes
 
 THETA = np.zeros((6, 6))
 THETA[1, 5], THETA[3, 3] = -1.0, -0.4
@@ -40,7 +46,8 @@ def _verified(tmp_path, recording, changed, tolerance=1e-9):
 
 
 def test_seeds_of_training_choice_and_judgement_differ():
-    assert len({TRAINING, VALIDATION, *TEST.values(), 10, 14, 15, 16}) == 8
+    seeds = TRAINING, VALIDATION, *TEST.values(), CONFIRMATION, 10, 14, 15, 16, 17
+    assert len(set(seeds)) == len(seeds)
 
 
 def test_the_map_can_be_recorded(tmp_path):
@@ -110,6 +117,24 @@ def test_rules_can_be_compared(tmp_path):
     means = arrays["tuning"].mean(axis=-1)
     both = np.array([1e-3, 1e-2, -1e-3, -1e-2])
     np.testing.assert_array_equal(arrays["best"], both[means.argmin(axis=-1)])
+
+
+def test_the_best_single_term_is_confirmed_at_its_rate_on_other_networks(tmp_path):
+    # Fewest trials where rates were chosen: not the learned rule, not the reference, but (1, 5).
+    terms = (3, 3), (1, 5)
+    tuning = np.array([[1, 9], [7, 8], [9, 6], [2, 9]])[..., None]
+    compared = {"tuning": tuning, "best": np.array([0.1, 0.2, 0.3, 0.4])}
+    assert best_single(compared, terms) == (1, 5)
+    recording = confirmation("association", THETA, compared, terms, n_runs=3, **SMALL)
+    assert recording.parameters["sizes"] == [0.1, 0.3]
+    arrays = _verified(tmp_path, recording, "errors")
+    assert arrays["trials"].shape == arrays["reached"].shape == (3, 2)
+    # The same rules at the same rates, one by one.
+    setting = brief_setting(n_units=8)
+    for column, (rule, size) in enumerate(((make_rule(THETA), 0.1), (single_term(1, 5), 0.3))):
+        batch = at_sizes(setting, rule, [size])
+        alone = outcomes(setting, batch, CONFIRMATION, range(3), 24)[1][0]
+        np.testing.assert_allclose(arrays["errors"][:, column], alone[:, :4], rtol=1e-9)
 
 
 def test_a_rule_can_be_taken_apart(tmp_path):
