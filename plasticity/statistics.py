@@ -8,6 +8,8 @@ from scipy import stats
 
 from plasticity.types import require
 
+_AT_ONCE = 2**18  # runs that are drawn in one go for a bootstrap
+
 
 class TrialsToCriterion(NamedTuple):
     """First trial (from 1) at which the criterion holds; the horizon where it never did.
@@ -122,6 +124,8 @@ def bootstrap_interval(
         vectorized=True,
         method="percentile",
         n_resamples=n_resamples,
+        # Same draws, but a few of them in the cache at a time, not all in memory.
+        batch=max(1, _AT_ONCE // lengths[0]),
         rng=np.random.default_rng(seed),
     )
     low, high = outcome.confidence_interval
