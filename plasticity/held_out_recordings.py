@@ -20,10 +20,11 @@ from plasticity.tuning import SIZES, at_sizes, errors_of, outcomes
 ODD = tuple(product((1, 3, 5), (1, 3, 5)))
 # The second task is learned within fewer trials, and with less effort.
 SHORTER = {"n_validation": 256, "n_trials": 200}
-BRIEFER = {"n_tuning": 64, "n_runs": 256, "n_trials": 200}
+BRIEFER = {"n_tuning": 64, "n_again": 256, "n_runs": 256, "n_trials": 200}
 _VERIFIED = 4  # trials over which float32 and float64 agree
 _KEPT = 8  # networks whose first errors are kept
 _PART = 1024  # networks of a part
+_UNMET = 4096  # the first validation network that no other choice has met
 
 
 def candidates(trained: Arrays) -> tuple[np.ndarray, np.ndarray]:
@@ -140,16 +141,20 @@ def meta_comparison(
     *,
     n_units: int = 100,
     n_tuning: int = 256,
+    n_again: int = 1024,
     n_runs: int = 4096,
     n_trials: int = 400,
     sizes: tuple[float, ...] = SIZES,
 ) -> Recording:
     """Each rule tuned over sizes and both signs on validation networks, then compared on others.
 
-    A run is a rule, in the order of `compared_rules`:
+    Sizes are chosen in two rounds, for the curves are flat: the best three again, on more networks
+    than all of them could be tried on. A run is a rule, in the order of `compared_rules`:
 
-        tuning: trials to criterion on validation networks, (rules, 2 signs · sizes, tuning).
-        best: size of the smallest restricted mean, negative for a flipped sign, (rules,).
+        tuning: trials to criterion on validation networks, (rules, 2 signs · sizes, n_tuning).
+        near: the best three sizes, negative for a flipped sign, (rules, 3).
+        again: trials with them on other validation networks, (rules, 3, n_again).
+        best: of these the size of the smallest restricted mean, (rules,).
         trials, reached: on the same test networks for every rule, (rules, n_runs).
         blocks: mean error of 20 trials each, (rules, n_runs, n_trials // 20).
         errors: of the first trials, (rules, 32 networks, 16).
@@ -163,13 +168,18 @@ def meta_comparison(
         rule = rules[names[part]]
         batch = at_sizes(setting, rule, both)
         tuning = outcomes(setting, batch, VALIDATION, range(n_tuning), n_trials)[0].trials
-        best = both[int(tuning.mean(axis=-1).argmin())]
+        near = [both[i] for i in np.argsort(tuning.mean(axis=-1), kind="stable")[:3]]
+        others = range(_UNMET, _UNMET + n_again)
+        batch = at_sizes(setting, rule, near)
+        again = outcomes(setting, batch, VALIDATION, others, n_trials)[0].trials
+        best = near[int(again.mean(axis=-1).argmin())]
         batch = at_sizes(setting, rule, [best])
         result, errors = outcomes(setting, batch, TEST[task], range(n_runs), n_trials)
         whole = np.nan_to_num(
             errors[0, :, : n_trials // 20 * 20], nan=-failure_reward(setting.learner)
         )
-        row = {"tuning": tuning, "best": best, "errors": errors[0, :32, :16]}
+        row = {"tuning": tuning, "near": near, "again": again, "best": best}
+        row |= {"errors": errors[0, :32, :16]}
         row |= {"trials": result.trials[0], "reached": result.reached[0]}
         row |= {"blocks": whole.reshape(n_runs, -1, 20).mean(axis=-1).astype(np.float32)}
         return {name: np.asarray(a)[None] for name, a in row.items()}
@@ -189,6 +199,7 @@ def meta_comparison(
         "terms": [list(term) for term in terms],
         "n_units": n_units,
         "n_tuning": n_tuning,
+        "n_again": n_again,
         "n_runs": n_runs,
         "n_trials": n_trials,
         "sizes": list(sizes),
@@ -198,7 +209,7 @@ def meta_comparison(
 
 def best_single(arrays: Arrays, terms=ODD) -> tuple[int, int]:
     """The term (k, ℓ) of the fewest trials where rates were chosen, of `meta_comparison`."""
-    tuned = arrays["tuning"].mean(axis=-1).min(axis=-1)[1 : 1 + len(terms)]
+    tuned = arrays["again"].mean(axis=-1).min(axis=-1)[1 : 1 + len(terms)]
     return terms[int(tuned.argmin())]
 
 
@@ -209,7 +220,7 @@ def confirmation(
     terms: tuple[tuple[int, int], ...] = ODD,
     *,
     n_units: int = 100,
-    n_runs: int = 16384,
+    n_runs: int = 8192,
     n_trials: int = 400,
 ) -> Recording:
     """The learned rule and the best single term once more, nothing chosen, on networks of its own.
