@@ -13,10 +13,9 @@ from plasticity.meta_recordings import VALIDATION
 from plasticity.records import Arrays, Recording
 from plasticity.settings import Setting, brief_setting
 from plasticity.three_factor import Rule, make_rule, miconi, node_perturbation, single_term
-from plasticity.tuning import SIZES, at_sizes, errors_of, integrand_size, outcomes
+from plasticity.tuning import SIZES, VERIFIED, at_sizes, errors_of, integrand_size, outcomes
 
 TERMS = tuple(product(range(6), range(6)))
-_VERIFIED = 4  # trials over which float32 and float64 agree
 _KEPT = 8  # networks whose first errors are kept
 
 
@@ -68,15 +67,13 @@ def knock_outs(
         row = {"psi": (learned * scale)[TERMS[part]], "trials": result.trials}
         rewards = np.nan_to_num(-errors, nan=failure_reward(setting.learner))
         row |= {"rewards": rewards.mean(axis=-1), "alone": alone.trials}
-        row |= {"errors": errors[1, :_KEPT, :_VERIFIED]}
+        row |= {"errors": errors[1, :_KEPT, :VERIFIED]}
         return {name: np.asarray(a)[None] for name, a in row.items()}
 
     def recompute(runs: np.ndarray, arrays: Arrays) -> Arrays:
         setting = brief_setting(n_units=n_units)
         n = arrays["errors"].shape[1]
-        made = [
-            errors_of(setting, rules(setting, int(run)), seed, range(n), _VERIFIED) for run in runs
-        ]
+        made = [errors_of(setting, rules(setting, int(run)), seed, range(n)) for run in runs]
         return {"errors": np.stack([errors[1] for errors in made])}
 
     parameters = {
@@ -129,14 +126,14 @@ def sparse_rules(
         batch = at_sizes(setting, rules[part], [best])
         result, errors = outcomes(setting, batch, seed, range(n_runs), n_trials)
         row = {"count": (*counts, 0)[part], "best": best, "trials": result.trials[0]}
-        row |= {"errors": errors[0, :_KEPT, :_VERIFIED]}
+        row |= {"errors": errors[0, :_KEPT, :VERIFIED]}
         return {name: np.asarray(a)[None] for name, a in row.items()}
 
     def recompute(runs: np.ndarray, arrays: Arrays) -> Arrays:
         setting, made = brief_setting(n_units=n_units), []
         for run in runs:
             batch = at_sizes(setting, rules[run], [float(arrays["best"][run])])
-            made.append(errors_of(setting, batch, seed, range(min(_KEPT, n_runs)), _VERIFIED)[0])
+            made.append(errors_of(setting, batch, seed, range(min(_KEPT, n_runs)))[0])
         return {"errors": np.stack(made)}
 
     parameters = {
@@ -201,7 +198,7 @@ def transfer(
         ]
         row = {"best": best, "horizon": n_trials}
         row |= {"trials": [result.trials[0] for result, _ in found]}
-        row |= {"errors": found[0][1][0, :_KEPT, :_VERIFIED]}
+        row |= {"errors": found[0][1][0, :_KEPT, :VERIFIED]}
         return {name: np.asarray(a)[None] for name, a in row.items()}
 
     def recompute(runs: np.ndarray, arrays: Arrays) -> Arrays:
@@ -209,7 +206,7 @@ def transfer(
         for run in runs:
             setting, _ = place(int(run))
             batch = at_sizes(setting, rules[0], [float(arrays["best"][run, 0])])
-            made.append(errors_of(setting, batch, seed, range(min(_KEPT, n_runs)), _VERIFIED)[0])
+            made.append(errors_of(setting, batch, seed, range(min(_KEPT, n_runs)))[0])
         return {"errors": np.stack(made)}
 
     parameters = {

@@ -15,13 +15,12 @@ from plasticity.meta_recordings import CONFIRMATION, TASKS, TEST, VALIDATION
 from plasticity.records import Arrays, Recording
 from plasticity.settings import brief_setting
 from plasticity.three_factor import Rule, make_rule, node_perturbation, single_term
-from plasticity.tuning import SIZES, at_sizes, errors_of, outcomes
+from plasticity.tuning import SIZES, VERIFIED, at_sizes, errors_of, outcomes
 
 ODD = tuple(product((1, 3, 5), (1, 3, 5)))
 # The second task is learned within fewer trials, and with less effort.
 SHORTER = {"n_validation": 256, "n_trials": 200}
 BRIEFER = {"n_tuning": 64, "n_again": 256, "n_runs": 256, "n_trials": 200}
-_VERIFIED = 4  # trials over which float32 and float64 agree
 _KEPT = 8  # networks whose first errors are kept
 _PART = 1024  # networks of a part
 _UNMET = 4096  # the first validation network that no other choice has met
@@ -67,15 +66,20 @@ def selection(
         listed: the arrays of `shortlist`.
         n_kept: how many of them are tried again.
     """
-    order = np.argsort(_badness(listed), kind="stable")[:n_kept]
+    order = ranking(listed)[:n_kept]
     rules = (listed["theta"][order], listed["iteration"][order], listed["scale"][0])
     met = listed["trials"].shape[-1]
     return _tried(task, *rules, first=met, n_validation=n_validation, **options)
 
 
-def _badness(arrays: Arrays) -> np.ndarray:
-    """Restricted mean trials at the best size, by run."""
-    return arrays["trials"].mean(axis=-1).min(axis=-1)
+def fewest_trials(trials: np.ndarray) -> np.ndarray:
+    """Restricted means of (…, sizes, networks), each at the best of its sizes."""
+    return trials.mean(axis=-1).min(axis=-1)
+
+
+def ranking(arrays: Arrays) -> np.ndarray:
+    """Runs of `shortlist` or `selection`, that of the fewest trials first."""
+    return np.argsort(fewest_trials(arrays["trials"]), kind="stable")
 
 
 def _tried(
@@ -101,12 +105,12 @@ def _tried(
         result, errors = outcomes(*trial(thetas[part], sizes, n_validation), n_trials)
         row = {"theta": thetas[part], "iteration": iterations[part], "scale": scale}
         row |= {"trials": result.trials}
-        row |= {"errors": errors[0, :_KEPT, :_VERIFIED]}
+        row |= {"errors": errors[0, :_KEPT, :VERIFIED]}
         return {name: np.asarray(a)[None] for name, a in row.items()}
 
     def recompute(runs: np.ndarray, arrays: Arrays) -> Arrays:
         n = arrays["errors"].shape[1]
-        made = [errors_of(*trial(arrays["theta"][run], sizes[:1], n), _VERIFIED)[0] for run in runs]
+        made = [errors_of(*trial(arrays["theta"][run], sizes[:1], n))[0] for run in runs]
         return {"errors": np.stack(made)}
 
     parameters = {
@@ -123,7 +127,7 @@ def _tried(
 
 def learned_coefficients(arrays: Arrays) -> tuple[np.ndarray, np.ndarray]:
     """θ and scale of the learned rule: the one with the least restricted mean, of `selection`."""
-    best = int(_badness(arrays).argmin())
+    best = ranking(arrays)[0]
     return arrays["theta"][best], arrays["scale"][best]
 
 
@@ -190,7 +194,7 @@ def meta_comparison(
         for run in runs:
             batch = at_sizes(setting, rules[names[run]], [float(arrays["best"][run])])
             n = arrays["errors"].shape[1]
-            made.append(errors_of(setting, batch, TEST[task], range(n), _VERIFIED)[0])
+            made.append(errors_of(setting, batch, TEST[task], range(n))[0])
         return {"errors": np.stack(made)}
 
     parameters = {
@@ -209,7 +213,7 @@ def meta_comparison(
 
 def best_single(arrays: Arrays, terms=ODD) -> tuple[int, int]:
     """The term (k, ℓ) of the fewest trials where rates were chosen, of `meta_comparison`."""
-    tuned = arrays["again"].mean(axis=-1).min(axis=-1)[1 : 1 + len(terms)]
+    tuned = fewest_trials(arrays["again"])[1 : 1 + len(terms)]
     return terms[int(tuned.argmin())]
 
 
@@ -238,7 +242,7 @@ def confirmation(
     term = best_single(compared, terms)
     rows = (0, 1 + list(terms).index(term))
     sizes = [float(compared["best"][row]) for row in rows]
-    rules = list(compared_rules(learned, (term,)).values())[:2]
+    rules = make_rule(learned), single_term(*term)
 
     def trial() -> tuple:
         setting = brief_setting(TASKS[task], n_units=n_units)
@@ -248,11 +252,11 @@ def confirmation(
     def compute(part: int) -> Arrays:
         runs = range(part * _PART, min((part + 1) * _PART, n_runs))
         result, errors = outcomes(*trial(), runs, n_trials)
-        row = result._asdict() | {"errors": errors[..., :_VERIFIED]}
+        row = result._asdict() | {"errors": errors[..., :VERIFIED]}
         return {name: np.asarray(a).swapaxes(0, 1) for name, a in row.items()}
 
     def recompute(runs: np.ndarray, _: Arrays) -> Arrays:
-        return {"errors": errors_of(*trial(), runs, _VERIFIED).swapaxes(0, 1)}
+        return {"errors": errors_of(*trial(), runs).swapaxes(0, 1)}
 
     parameters = {
         "task": task,

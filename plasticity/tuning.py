@@ -15,6 +15,7 @@ from plasticity.types import require
 
 # Rates in units of the inverse size of a rule's integrand, half a decade apart.
 SIZES = tuple(float(f"{10 ** (e / 2):.3g}") for e in range(-10, 2))
+VERIFIED = 4  # trials over which float32 and float64 agree
 
 
 def first_activity(setting: Setting, seed: int, n: int) -> tuple[np.ndarray, ...]:
@@ -89,6 +90,8 @@ def visibility(setting: Setting, *, seed: int, n: int = 8) -> float:
     return float(1 - np.sum((kicks - fitted) ** 2) / np.sum(kicks**2))
 
 
-def errors_of(setting: Setting, rules: Rule, seed: int, runs, n_trials: int) -> np.ndarray:
+def errors_of(
+    setting: Setting, rules: Rule, seed: int, runs, n_trials: int = VERIFIED
+) -> np.ndarray:
     """Errors of first trials, fewer than the window of the criterion, (rules, networks, H)."""
     return np.asarray(setting.learn(seed, runs, n_trials, rules).errors)
