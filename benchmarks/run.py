@@ -27,22 +27,23 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from companion.gradient_cost import jvp_of_steps, measure_alone, scaled_association
+from companion.meta_recordings import TRAINING_RATE
+from companion.settings import association_setting, brief_setting, dense_rule, miconi_setting
+from companion.tuning import at_sizes
 from scipy import optimize
 
+from plasticity.derivatives.sensitivity import learn_with_tangents
 from plasticity.dynamics.fixed_points import find_fixed_points
 from plasticity.dynamics.points import draw_starts
-from plasticity.eligibility import active_powers, decay_weights, eligibility_trace
-from plasticity.exploration import draw_kicks
-from plasticity.gradient_cost import jvp_of_steps, measure_alone, scaled_association
-from plasticity.learning import draw_episode
-from plasticity.lifetimes import learn
-from plasticity.meta_gradient import Pathwise
-from plasticity.meta_recordings import TRAINING_RATE
-from plasticity.network import simulate_trial
-from plasticity.settings import association_setting, brief_setting, dense_rule, miconi_setting
-from plasticity.threads import worker_count
-from plasticity.three_factor import make_rule, single_term
-from plasticity.tuning import at_sizes
+from plasticity.learning.lifetime import learn
+from plasticity.learning.parallel import worker_count
+from plasticity.learning.trial import draw_episode
+from plasticity.meta.estimators import Pathwise
+from plasticity.model.exploration import draw_kicks
+from plasticity.model.network import simulate_trial
+from plasticity.rules.three_factor import make_rule, single_term
+from plasticity.rules.trace import active_powers, decay_weights, eligibility_trace
 
 BATCH, REPEATS = 48, 7
 
@@ -154,7 +155,7 @@ def tangents() -> None:
     cores = worker_count()
 
     def ours(runs, horizon=trials):
-        return setting.learn_with_tangents(0, range(runs), horizon, rule).norms
+        return learn_with_tangents(*setting.arguments(0, range(runs), rule), horizon).norms
 
     one = best(ours, 1, repeats=5) / trials
     each = best(ours, cores, repeats=5) / trials / cores
@@ -190,7 +191,9 @@ def tangents() -> None:
     small = association_setting()
     trials = 500
     dense = dense_rule(small, learning_rate=3e-4)._replace(clip=small.rule.clip)
-    whole = best(lambda: small.learn_with_tangents(0, [0], trials, dense).norms, repeats=2)
+    whole = best(
+        lambda: learn_with_tangents(*small.arguments(0, [0], dense), trials).norms, repeats=2
+    )
     print(f"  {trials} trials, N = 100, T = {small.task.n_steps}: {whole:.1f} s")
     costs = [measure_alone("closed form", n, steps, 5, horizon) for horizon in (50, 500)]
     for name in ("planned", "resident"):

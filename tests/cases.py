@@ -8,14 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 import oracles
 
-from plasticity.exploration import Exploration
-from plasticity.learning import Learner, draw_episode
-from plasticity.lifetimes import learn
-from plasticity.network import Dynamics, random_network
-from plasticity.sensitivity import learn_with_tangents
-from plasticity.tangent import Differentiation
-from plasticity.tasks import delayed_association
-from plasticity.three_factor import make_rule, miconi, node_perturbation
+from plasticity.derivatives.sensitivity import learn_with_tangents
+from plasticity.derivatives.tangent import Differentiation
+from plasticity.learning.lifetime import learn
+from plasticity.learning.trial import Learner, draw_episode
+from plasticity.model.exploration import Exploration
+from plasticity.model.network import Dynamics, random_network
+from plasticity.model.tasks import delayed_association
+from plasticity.rules.three_factor import make_rule, miconi, node_perturbation
 
 N_UNITS = 6
 TASK = delayed_association(dt=10.0, cue=30.0, delay=30.0, response=40.0)

@@ -11,11 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from plasticity.exploration import Exploration
-from plasticity.learning import Learner
-from plasticity.network import Dynamics, random_network
-from plasticity.tasks import delayed_association
-from plasticity.three_factor import make_rule
+from plasticity.learning.trial import Learner
+from plasticity.model.exploration import Exploration
+from plasticity.model.network import Dynamics, random_network
+from plasticity.model.tasks import delayed_association
+from plasticity.rules.three_factor import make_rule
 
 
 def identity(x):

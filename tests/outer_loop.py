@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from cases import LEARNER, TASK
 
-from plasticity.meta_gradient import EvolutionStrategy, MetaGradient, Pathwise
-from plasticity.meta_training import MetaTraining, coordinate_scale, meta_train
-from plasticity.settings import Setting
-from plasticity.three_factor import make_rule
+from plasticity.learning.setting import Setting
+from plasticity.meta.estimators import EvolutionStrategy, MetaGradient, Pathwise
+from plasticity.meta.train import MetaTraining, coordinate_scale, meta_train
+from plasticity.rules.three_factor import make_rule
 
 # All powers are active from the start, so that one compiled program serves all iterations.
 RULE = make_rule(-np.eye(4)[3] * np.eye(4)[:, 3:] - 0.01, learning_rate=3e-3, clip=1e-2)

@@ -29,7 +29,7 @@ def main() -> None:
 
     import outer_loop  # computes, which has to wait for the other processes
 
-    from plasticity import lifetimes
+    from plasticity.learning.trial import lifetime as lifetimes
 
     over_devices, calls = lifetimes._over_devices, []
     lifetimes._over_devices = lambda *at: calls.append(1) or over_devices(*at)

@@ -22,8 +22,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from plasticity.network import Network, elementwise_derivative, make_network
-from plasticity.threads import map_in_threads, worker_count
+from plasticity.learning.parallel import map_in_threads, worker_count
+from plasticity.model.network import Network, elementwise_derivative, make_network
 from plasticity.types import require
 
 # Shares of a step that are tried at once: beside a factorisation their cost is small.

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from plasticity.network import Network
+from plasticity.model.network import Network
 from plasticity.types import require
 
 

@@ -30,10 +30,10 @@ from plasticity.dynamics.spectrum import (
     numerical_abscissa,
     stability,
 )
-from plasticity.learning import Learner
-from plasticity.network import Network, make_network, simulate_trial
-from plasticity.reward import trial_error
-from plasticity.tasks import Task
+from plasticity.learning.reward import trial_error
+from plasticity.learning.trial import Learner
+from plasticity.model.network import Network, make_network, simulate_trial
+from plasticity.model.tasks import Task
 from plasticity.types import require
 
 # Names of the numbers; the second kind needs fixed points.

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Complex, Float, Int
 
-from plasticity.network import Dynamics, elementwise_derivative
+from plasticity.model.network import Dynamics, elementwise_derivative
 from plasticity.types import require
 
 Matrix = Float[np.ndarray, "*batch rows N"]  # square; `_checked` says so if not

@@ -1,0 +1,1 @@
+"""Where every value comes from, and what the records say of themselves."""

@@ -1,0 +1,144 @@
+"""The settings of the book: which network learns which task, with what exploration.
+
+Each names its source; what no source gives is ours.
+"""
+
+import jax
+import numpy as np
+
+from plasticity.learning.setting import Setting
+from plasticity.learning.trial import Learner, first_trajectory
+from plasticity.model.exploration import Exploration
+from plasticity.model.network import Dynamics
+from plasticity.model.tasks import delayed_association, delayed_nonmatch_to_sample, make_task
+from plasticity.rules.three_factor import Rule, make_rule, miconi, single_term
+from plasticity.rules.trace import term_scale
+from plasticity.types import require
+
+
+def association_setting(
+    *,
+    n_units: int = 100,
+    gain: float = 1.5,
+    dt: float = 10.0,
+    delay: float = 400.0,
+    kick_rate: float = 3.0,
+    kick_amplitude: float = 0.5,
+    clip: float = 1e-3,
+    learning_rate: float = 0.01,
+) -> Setting:
+    """Delayed association with two cues (ours): the small task on which rules are compared.
+
+    T = (200 + delay + 400) / dt steps; times in ms, kick rate in Hz, kick amplitude in units of x.
+    """
+    task = delayed_association(dt=dt, delay=delay)
+    exploration = Exploration(rate=kick_rate, amplitude=kick_amplitude)
+    learner = Learner(dynamics=Dynamics(dt=dt), exploration=exploration)
+    rule = miconi(learning_rate=learning_rate, clip=clip)
+    return Setting(task, learner, rule, n_units, gain, "random")
+
+
+BRIEF: dict[str, dict[str, float]] = {
+    "delayed_association": {"cue": 100.0, "delay": 200.0, "response": 200.0},
+    "evidence_integration": {"stimulus": 300.0, "response": 200.0},
+    "delayed_nonmatch_to_sample": {
+        "sample": 100.0,
+        "delay": 100.0,
+        "test": 100.0,
+        "response": 200.0,
+        "duration": 500.0,
+    },
+}
+
+
+def brief_setting(
+    task: str = "delayed_association",
+    *,
+    n_units: int = 100,
+    kick_rate: float = 3.0,
+    kick_amplitude: float = 2.0,
+    tau_filter: float = 20.0,
+    clip: float = 1e-3,
+    learning_rate: float = 0.03,
+    **parameters,
+) -> Setting:
+    """Trials of 500 ms (T = 50) with large kicks: where rules are learned. (Ours.)
+
+    Network, clip, kick rate and filter are those of `association_setting`. Trials are half as long
+    and kicks four times as large, for the reasons that chapter 07 gives. ``parameters`` go to the
+    task and take the place of its brief durations; kick rate in Hz, amplitude in units of x.
+
+    Raises:
+        ValueError: a task without brief durations.
+    """
+    require(task in BRIEF, "a task with brief trials", repr(task), f"choose from {list(BRIEF)}")
+    learner = Learner(
+        dynamics=Dynamics(dt=10.0, tau_filter=tau_filter),
+        exploration=Exploration(rate=kick_rate, amplitude=kick_amplitude),
+    )
+    drawn = make_task(task, dt=10.0, **(BRIEF[task] | parameters))
+    rule = miconi(learning_rate=learning_rate, clip=clip)
+    return Setting(drawn, learner, rule, n_units, 1.5, "random")
+
+
+def dense_rule(
+    setting: Setting, *, learning_rate: float, share: float = 0.05, degree: int = 5
+) -> Rule:
+    """θ_33 = −1 and every other coefficient drawn at random, so that no term is idle. (Ours.)
+
+    A coefficient other than θ_33 (θ_dd if d < 3) is ``share`` · N(0, 1) in units in which all terms
+    of the trace have the r.m.s. that this one has in a first trial; no clip.
+    """
+    network = jax.tree.map(lambda a: a[0], setting.networks(0, [0]))
+    at = (setting.task, setting.rule, setting.learner)
+    run = first_trajectory(jax.random.key(0), network, *at)
+    scale = np.asarray(term_scale(run.rates, run.fluctuations, degree))
+    lead = (min(3, degree),) * 2
+    theta = share * np.random.default_rng(0).normal(size=scale.shape) * scale[lead] / scale
+    theta[lead] = -1.0
+    return make_rule(theta, learning_rate=learning_rate)
+
+
+QUIRKS = ("clip", "error_factor", "clamped_units", "filter_carried")
+
+
+def miconi_setting(without: str | None = None, *, n_units: int = 200) -> Setting:
+    """Delayed non-match to sample exactly as in Miconi (eLife 2017;6:e20899).
+
+    N = 200, g = 1.5, dt = 1 ms, τ = 30 ms; stimuli at 1–201 and 400–600 ms of 1000 ms, response in
+    the last 200 ms by the rate of unit 0, target ±0.98; kicks from 4 ms on with probability 0.003
+    a step, U(−1, 1)·16 dt/τ; x̄ moves by 0.95 of the way each step; the trace is the plain sum of
+    (r Δ)³ from 3 ms on; η = 0.1 times the mean error so far; changes clipped at 3e-4, from the
+    102nd trial on; trial types cycle, each with a mean error that starts at 0.
+
+    Args:
+        without: one of `QUIRKS`, to leave it out: no clip; no error factor; no clamped units; x̄
+            started anew with x in each trial.
+
+    Raises:
+        ValueError: an unknown quirk.
+    """
+    known = without is None or without in QUIRKS
+    require(known, "a quirk of the setting", repr(without), f"choose from {QUIRKS}")
+    dt, tau = 1.0, 30.0
+    clamped = ((1, 1.0), (10, 1.0), (11, -1.0))
+    dynamics = Dynamics(
+        dt=dt,
+        tau=tau,
+        filter_gain=0.95,
+        clamped=() if without == "clamped_units" else clamped,
+    )
+    learner = Learner(
+        dynamics=dynamics,
+        exploration=Exploration(rate=3.0, amplitude=16 * dt / tau, onset=4.0),
+        initial_baseline=0.0,
+        error_factor=without != "error_factor",
+        reset_filter=without == "filter_carried",
+        first_update=101,
+        trace_onset=3.0,
+        plain_sum=True,
+    )
+    clip = {} if without == "clip" else {"clip": 3e-4}
+    rule = single_term(3, 3, degree=3, learning_rate=0.1, tau_e=float("inf"), **clip)
+    task = delayed_nonmatch_to_sample(dt=dt, onset=1.0, delay=199.0)
+    return Setting(task, learner, rule, n_units, 1.5, "unit")

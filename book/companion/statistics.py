@@ -1,0 +1,108 @@
+"""How fast learning is: trials to criterion, with failures right-censored and never dropped."""
+
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from plasticity.learning.criterion import TrialsToCriterion
+from plasticity.types import require
+
+_AT_ONCE = 2**18  # runs that are drawn in one go for a bootstrap
+
+
+class Survival(NamedTuple):
+    """Kaplan–Meier estimate of the fraction that has not reached criterion after each trial.
+
+    Attributes:
+        trials: (M,), starting with 0 and ending with the horizon.
+        fraction: (M,), right-continuous steps.
+        low, high: (M,), 95% log-log interval.
+    """
+
+    trials: np.ndarray
+    fraction: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+class Interval(NamedTuple):
+    """An estimate with its bootstrap interval."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+def survival_curve(result: TrialsToCriterion, horizon: int) -> Survival:
+    """Kaplan–Meier curve (J. Am. Stat. Assoc. 53:457, 1958) of one group of runs, by scipy."""
+    trials, reached = np.ravel(result.trials), np.ravel(result.reached)
+    censored = stats.CensoredData(uncensored=trials[reached], right=trials[~reached])
+    if not reached.any():
+        span = np.array([0.0, horizon])
+        return Survival(span, np.ones(2), np.ones(2), np.ones(2))
+    estimate = stats.ecdf(censored).sf
+    with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):
+        # Where all have or none has reached criterion the interval is 0/0: filled in below.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        interval = estimate.confidence_interval(0.95, method="log-log")
+    times = np.concatenate([[0.0], estimate.quantiles, [float(horizon)]])
+
+    def padded(values, start):
+        values = np.nan_to_num(np.asarray(values, float), nan=start)
+        return np.concatenate([[1.0], values, values[-1:]])
+
+    p = padded(estimate.probabilities, 1.0)
+    low, high = padded(interval.low.probabilities, 0.0), padded(interval.high.probabilities, 1.0)
+    return Survival(times, p, np.minimum(low, p), np.maximum(high, p))
+
+
+def bootstrap_interval(
+    *samples, statistic=np.mean, seed: int = 0, n_resamples: int = 9999
+) -> Interval:
+    """95% percentile bootstrap of ``statistic(*samples, axis)``, resampling runs together.
+
+    Several samples are paired: resampling keeps the runs of one network side by side. Two samples
+    want a statistic of two, such as `mean_difference`.
+
+    Raises:
+        ValueError: fewer than two runs, or samples of different lengths.
+    """
+    arrays = [np.asarray(s, float) for s in samples]
+    lengths = [a.shape[-1] for a in arrays]
+    fit = len(set(lengths)) == 1 and lengths[0] >= 2
+    require(fit, "two runs or more, as many in every sample", lengths, "pair the runs")
+    outcome = stats.bootstrap(
+        arrays,
+        statistic,
+        paired=len(arrays) > 1,
+        vectorized=True,
+        method="percentile",
+        n_resamples=n_resamples,
+        # Same draws, but a few of them in the cache at a time, not all in memory.
+        batch=max(1, _AT_ONCE // lengths[0]),
+        rng=np.random.default_rng(seed),
+    )
+    low, high = outcome.confidence_interval
+    return Interval(float(statistic(*arrays, axis=-1)), float(low), float(high))
+
+
+def mean_difference(first, second, axis: int = -1) -> np.ndarray | np.floating:
+    """mean(first) − mean(second): a statistic for paired samples."""
+    return np.mean(first, axis=axis) - np.mean(second, axis=axis)
+
+
+def mean_ratio(first, second, axis: int = -1) -> np.ndarray | np.floating:
+    """mean(first) / mean(second): a statistic for paired samples."""
+    return np.mean(first, axis=axis) / np.mean(second, axis=axis)
+
+
+def share_closed(rule, start, reference, axis: int = -1) -> np.ndarray | np.floating:
+    """(mean(start) − mean(rule)) / (mean(start) − mean(reference)): a statistic for three samples.
+
+    How far a rule goes from ``start`` (0) to ``reference`` (1). (Ours.)
+    """
+    means = (np.mean(sample, axis=axis) for sample in (rule, start, reference))
+    rule_mean, start_mean, reference_mean = means
+    return (start_mean - rule_mean) / (start_mean - reference_mean)

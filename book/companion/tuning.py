@@ -1,0 +1,96 @@
+"""Rules at learning rates that compare, and what they achieve with them. (Ours.)"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from plasticity.learning.criterion import TrialsToCriterion, surviving_trials
+from plasticity.learning.setting import Setting
+from plasticity.learning.trial import draw_episode, first_trajectory
+from plasticity.rules.three_factor import Rule, make_rule
+from plasticity.types import require
+
+# Rates in units of the inverse size of a rule's integrand, half a decade apart.
+SIZES = tuple(float(f"{10 ** (e / 2):.3g}") for e in range(-10, 2))
+VERIFIED = 4  # trials over which float32 and float64 agree
+
+
+def first_activity(setting: Setting, seed: int, n: int) -> tuple[np.ndarray, ...]:
+    """Rates r, fluctuations Δ and kicks of the first trials of n networks, (n, T, N) each."""
+    found = _first_activity(*setting.arguments(seed, range(n)))
+    return tuple(np.asarray(a, float) for a in found)
+
+
+# A function of the module, so that it is compiled once for all rules that meet a setting.
+@partial(jax.jit, static_argnames="learner")
+def _first_activity(keys, networks, task, rule, learner):
+    def one(key, network):
+        run = first_trajectory(key, network, task, rule, learner)
+        episode = draw_episode(key, jnp.int32(0), task, learner, network.W.shape[0])
+        return run.rates, run.fluctuations, episode.kicks
+
+    return jax.vmap(one)(keys, networks)
+
+
+def activity_moments(rates: np.ndarray, shifts: np.ndarray, degree: int) -> np.ndarray:
+    """Means of r_j^p Δ_i^q over synapses, steps and trials, p, q ≤ 2d, from (n, T, N) arrays."""
+    powers = range(2 * degree + 1)
+    # A mean over synapses of r_j^p Δ_i^q is a mean over j times one over i.
+    by_rate, by_shift = (np.stack([(a**p).mean(axis=-1) for p in powers]) for a in (rates, shifts))
+    return np.einsum("pbt,qbt->pq", by_rate, by_shift) / by_rate[0].size
+
+
+def integrand_size(setting: Setting, rule: Rule, *, seed: int = 12, n: int = 4) -> float:
+    """r.m.s. over synapses, steps and first trials of Σ θ_kℓ r_j^k Δ_i^ℓ (Δ_i → −kick_i).
+
+    1/it is the learning rate that gives rules of any coefficients updates of like size. (Ours.)
+
+    Raises:
+        ValueError: a rule whose coefficients are all zero.
+    """
+    rates, shifts, kicks = first_activity(setting, seed, n)
+    theta = np.asarray(rule.coefficients, float)
+    d = len(theta)
+    moments = activity_moments(rates, -kicks if bool(rule.true_kick) else shifts, d - 1)
+    sums = np.add.outer(np.arange(d), np.arange(d))
+    pairs = moments[sums[:, None, :, None], sums[None, :, None, :]]  # k, ℓ, m, n
+    square = float(np.einsum("kl,mn,klmn->", theta, theta, pairs))
+    require(square > 0, "a rule that moves weights", square, "give a coefficient other than zero")
+    return square**0.5
+
+
+def at_sizes(setting: Setting, rule: Rule, sizes) -> Rule:
+    """A batch of the rule at the learning rates size / `integrand_size`; negative ones flip θ."""
+    sizes = np.asarray(sizes, float)
+    rates = np.abs(sizes) / integrand_size(setting, rule)
+    theta = np.sign(sizes)[:, None, None] * np.asarray(rule.coefficients)
+    made = make_rule(theta, learning_rate=rates, clip=float(setting.rule.clip))
+    return made._replace(true_kick=jnp.full(sizes.shape, rule.true_kick))
+
+
+def outcomes(
+    setting: Setting, rules: Rule, seed: int, runs, n_trials: int
+) -> tuple[TrialsToCriterion, np.ndarray]:
+    """Trials to criterion (rules, networks), a blow-up being a failure, and errors (…, H)."""
+    lifetimes = setting.learn(seed, runs, n_trials, rules)
+    return surviving_trials(lifetimes), np.asarray(lifetimes.errors)
+
+
+def visibility(setting: Setting, *, seed: int, n: int = 8) -> float:
+    """R² of the best odd polynomial of degree 5 in Δ_i for the kick to unit i, first trials.
+
+    What a local rule can know of the exploration. By least squares on Δ, Δ³, Δ⁵. (Ours.)
+    """
+    _, shifts, kicks = (a.ravel() for a in first_activity(setting, seed, n))
+    powers = np.stack([shifts, shifts**3, shifts**5], axis=1)
+    fitted = powers @ np.linalg.lstsq(powers, kicks, rcond=None)[0]
+    return float(1 - np.sum((kicks - fitted) ** 2) / np.sum(kicks**2))
+
+
+def errors_of(
+    setting: Setting, rules: Rule, seed: int, runs, n_trials: int = VERIFIED
+) -> np.ndarray:
+    """Errors of first trials, fewer than the window of the criterion, (rules, networks, H)."""
+    return np.asarray(setting.learn(seed, runs, n_trials, rules).errors)

@@ -1,0 +1,105 @@
+"""Write what the page "Explore a rule" takes from the package and its records, as a script.
+
+    explore_data.py FILE    the setting, moments of first activity, preset rules, colours
+
+A page opened from a file may not fetch data, so they come as an assignment to a global name.
+`book/run.py` calls this at every build: the page cannot lag behind the records.
+"""
+
+import inspect
+import json
+import sys
+from pathlib import Path
+
+import jax
+import matplotlib
+import numpy as np
+from companion.held_out_recordings import learned_coefficients
+from companion.meta_recordings import VALIDATION
+from companion.record import load_record
+from companion.settings import brief_setting
+from companion.tuning import SIZES, activity_moments, first_activity
+
+from plasticity.learning.criterion import trials_to_criterion
+from plasticity.learning.setting import Setting
+from plasticity.rules.three_factor import covariance, miconi, single_term, zero
+
+RECORDS = Path(__file__).parent / "records"
+# Small, so that a browser runs tens of trials a second; ours.
+UNITS = 50
+DEGREE = 5
+# Of updates, on the half-decade grid of `companion.tuning.SIZES`; ours.
+SIZE = SIZES[5]
+
+
+def described(setting: Setting) -> dict:
+    """The numbers that define networks, trials and learning in ``setting``."""
+    task, learner, rule = setting.task, setting.learner, setting.rule
+    dynamics, criterion = learner.dynamics, inspect.signature(trials_to_criterion).parameters
+    return {
+        "units": setting.n_units,
+        "channels": task.n_inputs,
+        "steps": task.n_steps,
+        "gain": setting.gain,
+        "dt": dynamics.dt,
+        "tau": dynamics.tau,
+        "filterGain": dynamics.gain,
+        "inputs": np.asarray(task.inputs, float).tolist(),
+        "targets": np.asarray(task.targets, float).tolist(),
+        "response": np.asarray(task.response).tolist(),
+        "kickProbability": learner.exploration.probability(dynamics.dt),
+        "kickAmplitude": learner.exploration.amplitude,
+        "initialState": learner.initial_state,
+        "tauE": float(rule.tau_e),
+        "clip": float(rule.clip),
+        "baselineRate": learner.baseline_rate,
+        "initialBaseline": learner.initial_baseline,
+        "correctBelow": learner.correct_below,
+        "window": criterion["window"].default,
+        "needed": criterion["needed"].default,
+    }
+
+
+def presets(records: Path) -> dict[str, list[float]]:
+    """θ of the named rules, flat, row k the power of r and column ℓ that of Δ."""
+    recorded = load_record(records / "selection_association.npz").arrays
+    rules = {
+        "zero": zero(),
+        "theta-3-3": miconi(),
+        "theta-1-1": covariance(),
+        "theta-1-5": single_term(1, 5),
+    }
+    found = {name: np.asarray(rule.coefficients, float) for name, rule in rules.items()}
+    found["learned"] = learned_coefficients(recorded)[0]
+    return {name: theta.ravel().tolist() for name, theta in found.items()}
+
+
+def colours() -> list[str]:
+    """The book's diverging colours, from the most negative to the most positive value."""
+    return [matplotlib.colors.to_hex(c) for c in matplotlib.colormaps["PuOr"](np.arange(256))]
+
+
+def data(records: Path = RECORDS) -> dict:
+    """All that the page needs, in plain numbers and strings."""
+    with jax.enable_x64(True):
+        setting = brief_setting(n_units=UNITS)
+        rates, shifts, _ = first_activity(setting, VALIDATION, 4)
+        return {
+            "setting": described(setting),
+            "moments": activity_moments(rates, shifts, DEGREE).tolist(),
+            "size": SIZE,
+            "presets": presets(records),
+            "colours": colours(),
+        }
+
+
+def main(argv: list[str]) -> int:
+    if len(argv) != 1:
+        print(__doc__, file=sys.stderr)
+        return 2
+    Path(argv[0]).write_text(f'"use strict";\nconst EXPLORE_DATA = {json.dumps(data())};\n')
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

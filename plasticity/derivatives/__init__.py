@@ -1,0 +1,1 @@
+"""Exact derivatives of learning in the coefficients of the rule, and their check by differences."""

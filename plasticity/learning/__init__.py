@@ -1,0 +1,1 @@
+"""Learning: a trial, a lifetime of trials, a setting, a criterion."""

@@ -1,0 +1,1 @@
+"""Learning the rule: estimators of the meta-gradient and the outer loop."""

@@ -1,0 +1,78 @@
+"""Checkpoints of a long loop, for one process or several: who made them, and going on from them."""
+
+import hashlib
+import json
+import os
+import re
+from importlib.metadata import version
+from pathlib import Path
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from plasticity.files import Arrays, save_arrays
+from plasticity.types import require
+
+
+def describe(**values) -> dict[str, str]:
+    """What tells one loop from another, by name, with precision and the versions of what computes.
+
+    Arrays are told by their digest, all else by its ``repr`` without addresses: functions by their
+    names, so give a changed function another name. The fields of a NamedTuple are told one by one.
+    """
+
+    def told(leaf) -> str:
+        if not isinstance(leaf, jax.Array | np.ndarray):
+            return re.sub(r" at 0x[0-9a-f]+", "", repr(leaf))
+        array = np.asarray(leaf)
+        return f"{array.dtype} {array.shape} {hashlib.sha256(array.tobytes()).hexdigest()[:16]}"
+
+    identity = {name: version(name) for name in ("plasticity", "jax", "jaxlib", "optax")}
+    identity["float64"] = str(jax.config.jax_enable_x64)
+    for name, value in values.items():
+        fields = value._asdict() if hasattr(value, "_asdict") else {}
+        parts = {f"{name}.{field}": part for field, part in fields.items()} or {name: value}
+        leaves = {part: jax.tree.leaves(held) for part, held in parts.items()}
+        identity |= {part: "; ".join(map(told, held)) for part, held in leaves.items()}
+    return identity
+
+
+def save_checkpoint(path: str | os.PathLike | None, state: Arrays, identity: dict) -> None:
+    """Replace the file by a whole new one; only in the first process, and only if there is a path.
+
+    A failure or the death of the process leaves the earlier file.
+    """
+    if path is not None and jax.process_index() == 0:
+        save_arrays(path, state | {"identity": np.array(json.dumps(identity))})
+
+
+def resume(path: str | os.PathLike | None, fresh: Arrays, identity: dict) -> Arrays:
+    """The state in the file, if there is one, or ``fresh``; every process gets the first one's.
+
+    Raises:
+        ValueError: the file was made by a loop of another identity; names what differs.
+    """
+    if path is None or jax.process_index() > 0 or not Path(path).exists():
+        return from_first_process(fresh)
+    with np.load(path, allow_pickle=False) as file:
+        state = dict(file)
+    made = json.loads(str(state.pop("identity")))
+    names = sorted(made.keys() | identity.keys())
+    differ = {n: (made.get(n), identity.get(n)) for n in names if made.get(n) != identity.get(n)}
+    rule = f"{path} goes on with what it was made by (made, wanted)"
+    require(not differ, rule, differ, "choose another file, or what made this one")
+    return from_first_process(state)
+
+
+def from_first_process(state: Arrays) -> Arrays:
+    """The first process's arrays in every process, bit for bit, so that none can drift away."""
+    if jax.process_count() == 1:
+        return state
+
+    def agreed(array):
+        words = np.atleast_1d(array).view(np.uint32)
+        words = np.asarray(multihost_utils.broadcast_one_to_all(words)).astype(np.uint32)
+        return words.view(array.dtype).reshape(array.shape)
+
+    return {name: agreed(state[name]) for name in sorted(state)}

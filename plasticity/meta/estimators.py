@@ -1,0 +1,227 @@
+"""Estimators of ∂J/∂θ, J = E (1/H) Σ_h R^(h): how the mean reward of H trials depends on the rule.
+
+All have one signature and return one estimate a lifetime. They differ in what they hold fixed, and
+so in the objective they are true to; mixing two of them counts an effect twice or not at all.
+
+    Pathwise           draws fixed, the reward differentiated      J itself
+    EvolutionStrategy  draws fixed, rewards of two rules compared  J smoothed over rules
+    WeightScore        weights as sampled, rewards fixed           J of weights that diffuse
+    ParameterScore     coefficients as sampled, rewards fixed      J of a rule that jitters
+
+The last two are in `plasticity.meta.score_function`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Key
+
+from plasticity.derivatives.tangent import Differentiation, initial_tangents, tangent_trial
+from plasticity.learning.lifetime import check_lifetime, map_lifetimes
+from plasticity.learning.trial import (
+    Learner,
+    draw_episode,
+    first_trajectory,
+    initial_learning_state,
+)
+from plasticity.meta.objective import mean_reward
+from plasticity.model.network import Network
+from plasticity.model.tasks import Task
+from plasticity.rules.three_factor import Rule
+from plasticity.rules.trace import term_scale
+from plasticity.types import Coefficients, PRNGKey, is_traced, require
+
+
+class MetaGradient(NamedTuple):
+    """What B lifetimes say about the rule.
+
+    Attributes:
+        gradients: each lifetime's estimate of ∂J/∂θ (J is to be maximised), (B, d+1, d+1); zero
+            where it is not finite.
+        returns: mean reward of each lifetime as sampled, (B,); NaN where it is not finite.
+        finite: whether the lifetime and its estimate are finite, (B,).
+    """
+
+    gradients: Float[Array, "B d1 d1"]
+    returns: Float[Array, "B"]
+    finite: Bool[Array, "B"]
+
+
+Estimator = Callable[[Key[Array, "B"], Network, Task, Rule, Learner, int], MetaGradient]
+
+
+@partial(jax.jit, static_argnames="learner")
+def relative_scale(
+    key: PRNGKey, network: Network, task: Task, rule: Rule, learner: Learner
+) -> Coefficients:
+    """r.m.s. of each term of the trace over that of term (3, 3), (d+1, d+1), in a first trial.
+
+    θ times it compares coefficients by what they contribute. Term (d, d) serves if d < 3. (Ours.)
+    """
+    run = first_trajectory(key, network, task, rule, learner)
+    degree = rule.coefficients.shape[-1] - 1
+    scale = term_scale(run.rates, run.fluctuations, degree)
+    return scale / scale[(min(3, degree),) * 2]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pathwise:
+    """∂/∂θ of (1/H) Σ_h R^(h) with kicks, inputs and initial states held fixed.
+
+    Every path is followed: W, x̄ and R̄ carry their derivatives from trial to trial. Unbiased for J
+    itself, for the draws do not depend on θ and the graded reward is continuous in it; but the size
+    of the estimate grows with the chaos of learning, so that a few lifetimes can drown the rest.
+    The equations are those of `plasticity.derivatives.tangent` (paper; of rewards: ours).
+
+    Attributes:
+        mode: "reverse", by `plasticity.meta.objective.mean_reward`, or "forward", by
+            `plasticity.derivatives.tangent.tangent_trial`: the same numbers up to rounding.
+
+    Raises:
+        ValueError: an unknown mode; when called, a binary reward.
+    """
+
+    mode: str = "reverse"
+
+    def __post_init__(self) -> None:
+        require(self.mode in ("reverse", "forward"), "mode reverse or forward", self.mode, "pick")
+
+    def __call__(
+        self,
+        key: Key[Array, "B"],
+        network: Network,
+        task: Task,
+        rule: Rule,
+        learner: Learner,
+        n_trials: int,
+    ) -> MetaGradient:
+        """∂J/∂θ by every lifetime; key and network have the axis B, the rule has none."""
+        fix = "use a graded reward, or an estimator that compares or weighs rewards"
+        require(learner.reward == "graded", "a reward that has a derivative", learner.reward, fix)
+        body = {"reverse": _backwards, "forward": _forwards}[self.mode]
+        return only_finite(*each_lifetime(body, key, network, task, rule, learner, n_trials))
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvolutionStrategy:
+    """Antithetic exploration of rules: g = scale · ε (J₊ − J₋) / (2 spread), ε ~ N(0, 1).
+
+    J± is the mean reward of one lifetime at θ ± spread · ε / scale, each lifetime with an ε of its
+    own, both signs with the same network, kicks, inputs and initial states. Nothing is
+    differentiated, so any reward will do. Unbiased for the gradient of J smoothed by a Gaussian of
+    that width, which forgives chaos finer than it; exact in the mean for a J of degree two. The
+    returns are the mean of J₊ and J₋, not those of θ. (Sehnke et al. 2010, Salimans et al. 2017.)
+
+    Attributes:
+        spread: standard deviation of a coefficient in units of 1/scale.
+        scale: (d+1, d+1), as nested tuples; None takes `relative_scale` of the first lifetime.
+
+    Raises:
+        ValueError: spread ≤ 0; when called, a scale of another shape than the rule's coefficients,
+            or not positive.
+    """
+
+    spread: float
+    scale: tuple[tuple[float, ...], ...] | None = None
+
+    def __post_init__(self) -> None:
+        require(0 < self.spread < np.inf, "spread > 0", self.spread, "use Pathwise for no noise")
+
+    def __call__(
+        self,
+        key: Key[Array, "B"],
+        network: Network,
+        task: Task,
+        rule: Rule,
+        learner: Learner,
+        n_trials: int,
+    ) -> MetaGradient:
+        """∂J/∂θ by every lifetime; key and network have the axis B, the rule has none."""
+        scale = checked_scale(self.scale, key, network, task, rule, learner)
+        arguments = (key, network, task, rule, learner, n_trials)
+        return only_finite(*each_lifetime(_pair, *arguments, scale, self.spread))
+
+
+def each_lifetime(body, key, network, task, rule, learner, n_trials, *shared, static=()):
+    """``body(key, network, rule, None, task, *shared, learner, n_trials, *static)`` for each.
+
+    Raises:
+        ValueError: as in `learn`; axes other than B keys, B networks, no rule.
+    """
+    check_lifetime(network, task, rule, learner, n_trials, None)
+    shapes = (key.shape, network.W.shape[:-2], rule.coefficients.shape[:-2])
+    fix = "give keys and networks one axis, the rule none"
+    require(shapes == ((key.size,),) * 2 + ((),), "B keys, B networks, one rule", shapes, fix)
+    static = (learner, n_trials, *static)
+    # One lifetime of 100 units keeps a core busy; tiny ones advance together.
+    together = max(1, 2**14 // network.W.shape[-1] ** 2)
+    return map_lifetimes(body, key, network, rule, None, (task, *shared), static, together)
+
+
+def only_finite(gradients, returns, alive) -> MetaGradient:
+    """A `MetaGradient` in which what is not finite is flagged and does no harm."""
+    finite = alive & jnp.isfinite(returns) & jnp.isfinite(gradients).all(axis=(-2, -1))
+    gradients = jnp.where(finite[:, None, None], gradients, 0.0)
+    return MetaGradient(gradients, jnp.where(finite, returns, jnp.nan), finite)
+
+
+def checked_scale(scale, key, network, task, rule, learner) -> Coefficients:
+    """The scale of an estimator as an array; None takes `relative_scale` of the first lifetime."""
+    if scale is None:
+        first = jax.tree.map(lambda a: a[0], network)
+        scale = relative_scale(key[0], first, task, rule, learner)
+    scale, shape = jnp.asarray(scale, rule.coefficients.dtype), rule.coefficients.shape
+    fits = scale.shape == shape
+    if fits and not is_traced(scale):
+        fits = bool(((scale > 0) & (scale < jnp.inf)).all())
+    require(fits, f"a positive scale of shape {shape}", scale, "mend it, or leave it out")
+    return scale
+
+
+def own_stream(key: PRNGKey) -> PRNGKey:
+    """The key of what an estimator draws: trials count from 0, so that none draws from it."""
+    return jax.random.fold_in(key, jnp.uint32(2**32 - 1))
+
+
+def standard_normal(key: PRNGKey, like: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """N(0, 1) in the shape of ``like``; the same draws in float32 and float64."""
+    return jax.random.normal(key, like.shape, jnp.float32).astype(like.dtype)
+
+
+def _backwards(key, network, rule, _, task, learner, n_trials):
+    at = (key, network, task, rule, learner, n_trials)
+    value_and_grad = jax.value_and_grad(mean_reward, has_aux=True)
+    (value, alive), gradient = value_and_grad(rule.coefficients, *at)
+    return gradient, value, alive
+
+
+def _forwards(key, network, rule, _, task, learner, n_trials):
+    differentiation = Differentiation(rewards=True)
+
+    def step(carry, _):
+        state, tangents = carry
+        episode = draw_episode(key, state.trial, task, learner, network.W.shape[0])
+        at = (state, tangents, episode, network, rule, learner, differentiation)
+        state, outcome, tangents, of_outcome = tangent_trial(*at)
+        return (state, tangents), (of_outcome.reward, outcome.reward)
+
+    state = initial_learning_state(network, task, learner)
+    start = (state, initial_tangents(state, rule, differentiation))
+    (state, _), (gradients, rewards) = jax.lax.scan(step, start, length=n_trials)
+    gradient = gradients.mean(axis=0).reshape(rule.coefficients.shape)
+    return gradient, rewards.mean(), state.alive
+
+
+def _pair(key, network, rule, _, task, scale, spread, learner, n_trials):
+    noise = standard_normal(own_stream(key), rule.coefficients)
+    at = (key, network, task, rule, learner, n_trials)
+    move = spread * noise / scale
+    rules = jnp.stack([rule.coefficients + move, rule.coefficients - move])
+    returns, alive = jax.vmap(lambda coefficients: mean_reward(coefficients, *at))(rules)
+    gradient = scale * noise * (returns[0] - returns[1]) / (2 * spread)
+    return gradient, returns.mean(), alive.all()

@@ -1,0 +1,31 @@
+"""The objective of the outer loop: the mean reward of one lifetime, as a function of θ."""
+
+import jax
+
+from plasticity.learning.trial import (
+    LearningState,
+    draw_episode,
+    initial_learning_state,
+    learn_trial,
+)
+from plasticity.types import Coefficients, Flag, Scalar
+
+
+def mean_reward(
+    coefficients: Coefficients, key, network, task, rule, learner, n_trials: int
+) -> tuple[Scalar, Flag]:
+    """(1/H) Σ R^(h) of one lifetime of ``rule`` with these coefficients, and whether it lived.
+
+    Differentiated backwards, it keeps what one trial hands to the next and recomputes the trial.
+    """
+    at = rule._replace(coefficients=coefficients)
+
+    @jax.checkpoint
+    def trial(state: LearningState, _):
+        episode = draw_episode(key, state.trial, task, learner, network.W.shape[0])
+        state, outcome = learn_trial(state, episode, network, at, learner)
+        return state, outcome.reward
+
+    state = initial_learning_state(network, task, learner)
+    state, rewards = jax.lax.scan(trial, state, length=n_trials)
+    return rewards.mean(), state.alive

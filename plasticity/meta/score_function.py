@@ -1,0 +1,299 @@
+"""Score-function (REINFORCE) estimators of the meta-gradient: reward times ∂ log p of a sample.
+
+    g = Σ_h s^(h) · (reward from trial h + 1 on),   s^(h) = ∂ log p(sample at the end of h)/∂θ
+
+They need no derivative of the reward, which may be binary. What each holds fixed is in its
+docstring; `plasticity.meta.estimators` has the others.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from plasticity.derivatives.tangent import Differentiation, initial_tangents, tangent_trial
+from plasticity.learning.trial import (
+    Learner,
+    draw_episode,
+    initial_learning_state,
+    learn_trial,
+    step_weights,
+    weight_change,
+)
+from plasticity.meta.estimators import (
+    MetaGradient,
+    checked_scale,
+    each_lifetime,
+    only_finite,
+    own_stream,
+    standard_normal,
+)
+from plasticity.model.network import Network
+from plasticity.model.tasks import Task
+from plasticity.rules.three_factor import Rule
+from plasticity.rules.trace import eligibility_trace
+from plasticity.types import require
+
+
+class Scores(NamedTuple):
+    """What a score-function estimator keeps of B lifetimes of H trials.
+
+    Attributes:
+        scores: ∂ log p/∂θ of what was sampled at the end of each trial, (B, H, d+1, d+1).
+        rewards: (B, H).
+        conditions: (B, H).
+        finite: whether all of a lifetime is finite, (B,).
+    """
+
+    scores: Float[Array, "B H d1 d1"]
+    rewards: Float[Array, "B H"]
+    conditions: Int[Array, "B H"]
+    finite: Bool[Array, "B"]
+
+
+@partial(jax.jit, static_argnames=("discount", "baseline", "credit"))
+def score_gradients(
+    scores: Float[Array, "B H d1 d1"],
+    rewards: Float[Array, "B H"],
+    conditions: Int[Array, "B H"],
+    finite: Bool[Array, "B"],
+    *,
+    discount: float = 1.0,
+    baseline: str = "leave-one-out",
+    credit: str = "to-go",
+) -> Float[Array, "B d1 d1"]:
+    """Σ_h s^(h) G^(h) of each lifetime, G^(h) = (1/H) Σ_{h'>h} γ^{h'−h−1} (R^(h') − b^(h')).
+
+    What s^(h) scores is sampled after R^(h), so no reward up to h depends on it: leaving those out
+    (and subtracting any b that does not depend on the lifetime's own samples) keeps the mean and
+    lowers the variance. γ < 1 lowers it further and biases. (Williams 1992.)
+
+    Args:
+        scores, rewards, conditions, finite: as in `Scores`.
+        discount: γ.
+        baseline: "leave-one-out": b^(h) is the mean R^(h) of the other finite lifetimes that show
+            the same condition in trial h, of all others if none does; or "none".
+        credit: "to-go" as above; "all": rewards up to h count too, undiscounted; "immediate": h' =
+            h + 1 alone, which is wrong and serves as a control.
+
+    Raises:
+        ValueError: γ outside [0, 1], an unknown baseline or credit.
+    """
+    _check_credit(discount, baseline, credit)
+    rewards = jnp.where(finite[:, None], rewards, 0.0)
+    scores = jnp.where(finite[:, None, None, None], scores, 0.0)
+    if baseline == "leave-one-out":
+        rewards = rewards - jax.vmap(partial(_mean_of_others, finite))(rewards.T, conditions.T).T
+    trials = np.arange(rewards.shape[1])
+    delay = trials[None] - trials[:, None] - 1
+    counted = {"all": True, "to-go": delay >= 0, "immediate": delay == 0}[credit]
+    kernel = np.where(counted, discount ** np.maximum(delay, 0.0), 0.0)
+    returns = rewards @ jnp.asarray(kernel.T, rewards.dtype) / len(trials)
+    return jnp.einsum("bhkl,bh->bkl", scores, returns)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _ScoreFunction:
+    discount: float = 1.0
+    baseline: str = "leave-one-out"
+    credit: str = "to-go"
+
+    def __post_init__(self) -> None:
+        _check_credit(self.discount, self.baseline, self.credit)
+
+    def __call__(
+        self,
+        key: Key[Array, "B"],
+        network: Network,
+        task: Task,
+        rule: Rule,
+        learner: Learner,
+        n_trials: int,
+    ) -> MetaGradient:
+        """∂J/∂θ by every lifetime; key and network have the axis B, the rule has none."""
+        sample = sample_scores(self, key, network, task, rule, learner, n_trials)
+        options = {"discount": self.discount, "baseline": self.baseline, "credit": self.credit}
+        gradients = score_gradients(*sample, **options)
+        return only_finite(gradients, sample.rewards.mean(axis=1), sample.finite)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightScore(_ScoreFunction):
+    """REINFORCE with the update as a Gaussian policy: W^(h+1) = W^(h) + μ^(h) + σ ξ^(h).
+
+    s^(h)_p = (1/σ) Σ_ij ξ_ij ∂μ_ij/∂θ_p,   ξ ~ N(0, 1), from the learner's first update on.
+
+    Held fixed: the weights as sampled, the activity and the rewards. Conditioned on the sampled
+    W^(h), θ enters the law of W^(h+1) through its own update alone, so U is reset every trial:
+    unbiased for the return of a learner whose weights diffuse with σ, which is also what the
+    returns are of; it differs from J by a gap that shrinks with σ, while the variance grows as
+    N²/σ² (Williams 1992). With ``carry`` the derivative of μ is total, U carried from trial to
+    trial with rewards held fixed, as the paper describes it: it counts an earlier update once in
+    its own score and again in the later ones, an estimate of no return's gradient.
+
+    Attributes:
+        sigma: σ, the standard deviation of the noise of a weight in a trial.
+        carry: whether U is carried across trials.
+        discount, baseline, credit: as in `score_gradients`.
+
+    Raises:
+        ValueError: σ ≤ 0 and as in `score_gradients`; when called, a learner that freezes traces.
+    """
+
+    sigma: float
+    carry: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(0 < self.sigma < np.inf, "sigma > 0", self.sigma, "use Pathwise for no noise")
+
+    def policy(self, key, network, task, rule, learner: Learner):
+        """The trial that `scored_lifetime` repeats, and σ."""
+        frozen = learner.frozen_trace
+        require(not frozen, "a learner whose traces follow activity", "frozen", "thaw it")
+        return carried_trial if self.carry else weight_trial, self.sigma
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParameterScore(_ScoreFunction):
+    """REINFORCE with coefficients that are drawn afresh in every trial.
+
+    θ^(h) = θ + spread · ε^(h) / scale,   s^(h) = scale · ε^(h) / spread,   ε ~ N(0, 1)
+
+    Held fixed: coefficients as sampled and the rewards. Unbiased for the return of a learner whose
+    rule jitters so, which is also what the returns are of; P dimensions of noise in place of N².
+    (PGPE of Sehnke et al. 2010 with a draw a trial in place of one a lifetime; the paper has none.)
+
+    Attributes:
+        spread: standard deviation of a coefficient in units of 1/scale.
+        scale: (d+1, d+1), as nested tuples; None takes `relative_scale` of the first lifetime.
+        discount, baseline, credit: as in `score_gradients`.
+
+    Raises:
+        ValueError: spread ≤ 0 and as in `score_gradients`; when called, a scale of another shape
+            than the rule's coefficients, or not positive.
+    """
+
+    spread: float
+    scale: tuple[tuple[float, ...], ...] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(0 < self.spread < np.inf, "spread > 0", self.spread, "use Pathwise for no noise")
+
+    def policy(self, key, network, task, rule, learner: Learner):
+        """The trial that `scored_lifetime` repeats, and spread / scale, (d+1, d+1)."""
+        scale = checked_scale(self.scale, key, network, task, rule, learner)
+        return parameter_trial, self.spread / scale
+
+
+def sample_scores(
+    estimator: _ScoreFunction,
+    key: Key[Array, "B"],
+    network: Network,
+    task: Task,
+    rule: Rule,
+    learner: Learner,
+    n_trials: int,
+) -> Scores:
+    """The lifetimes that the estimator would average: the first H of them serve any horizon ≤ H."""
+    trial, size = estimator.policy(key, network, task, rule, learner)
+    arguments = (key, network, task, rule, learner, n_trials)
+    return each_lifetime(_course, *arguments, size, static=(trial,))
+
+
+def scored_lifetime(
+    trial, size, key, network, task, rule, learner, n_trials: int, *, noise=None
+) -> Scores:
+    """One lifetime, without the axis B; may be traced.
+
+    Args:
+        trial: `weight_trial`, `carried_trial` or `parameter_trial`.
+        size: standard deviation of the noise on what this samples.
+        noise: ξ or ε of every trial, on a leading axis H, in place of draws from the key.
+    """
+    stream = own_stream(key)
+    like = rule.coefficients if trial is parameter_trial else network.W
+
+    def step(carry, given):
+        state, tangents = carry
+        episode = draw_episode(key, state.trial, task, learner, network.W.shape[0])
+        if given is None:
+            given = standard_normal(jax.random.fold_in(stream, state.trial), like)
+        # Where no update is due nothing that is sampled matters, and a score would only be noise.
+        given = jnp.where(state.trial >= learner.first_update, given, 0.0)
+        at = (episode, given, size, network, rule, learner)
+        state, tangents, reward, score = trial(state, tangents, *at)
+        row = (score.reshape(rule.coefficients.shape), reward, episode.trial.condition)
+        return (state, tangents), row
+
+    state = initial_learning_state(network, task, learner)
+    carried = trial is carried_trial
+    tangents = initial_tangents(state, rule, Differentiation()) if carried else None
+    (state, _), rows = jax.lax.scan(step, (state, tangents), noise, length=n_trials)
+    finite = state.alive & jnp.isfinite(rows[0]).all() & jnp.isfinite(rows[1]).all()
+    return Scores(*rows, finite)
+
+
+def _course(key, network, rule, _, task, size, learner, n_trials, trial):
+    return scored_lifetime(trial, size, key, network, task, rule, learner, n_trials)
+
+
+def weight_trial(state, tangents, episode, noise, size, network, rule, learner):
+    """W + μ + σξ with the score of μ at fixed W: one product with a vector, no N × N × P."""
+    new, outcome = learn_trial(state, episode, network, rule, learner)
+    run = outcome.trajectory
+    fluctuations = jnp.where(rule.true_kick, -episode.kicks, run.fluctuations)
+    weights = step_weights(episode.kicks.shape[0], rule, learner)
+
+    def change(coefficients):
+        trace = eligibility_trace(run.rates, fluctuations, coefficients, weights)
+        return weight_change(trace, outcome.prediction_error, state.trial, rule, learner)
+
+    score = jax.vjp(change, rule.coefficients)[1](noise)[0]
+    return _diffused(new, size * noise), tangents, outcome.reward, score / size
+
+
+def carried_trial(state, tangents, episode, noise, size, network, rule, learner):
+    """W + μ + σξ with the score of μ through W as well, rewards held fixed."""
+    at = (state, tangents, episode, network, rule, learner, Differentiation())
+    new, outcome, tangents, of_outcome = tangent_trial(*at)
+    score = jnp.einsum("jip,ij->p", of_outcome.change, noise)
+    return _diffused(new, size * noise), tangents, outcome.reward, score / size
+
+
+def parameter_trial(state, tangents, episode, noise, size, network, rule, learner):
+    """A trial of the rule θ + size · ε."""
+    moved = rule._replace(coefficients=rule.coefficients + size * noise)
+    new, outcome = learn_trial(state, episode, network, moved, learner)
+    return new, tangents, outcome.reward, noise / size
+
+
+def _diffused(state, step):
+    return state._replace(W=jnp.where(state.alive, state.W + step, state.W))
+
+
+def _mean_of_others(finite, rewards, conditions):
+    """Leave-one-out baseline of one trial, (B,); not finite rewards are zero already."""
+    group = jnp.searchsorted(jnp.sort(conditions), conditions)  # B × B would not fit for large B
+    one = finite.astype(rewards.dtype)
+
+    def others(values):
+        alike = jax.ops.segment_sum(values, group, num_segments=len(finite))[group]
+        return alike - values, values.sum() - values
+
+    (alike, total), (n_alike, n) = others(rewards), others(one)
+    alone = n_alike == 0
+    return jnp.where(alone, total, alike) / jnp.maximum(jnp.where(alone, n, n_alike), 1.0)
+
+
+def _check_credit(discount: float, baseline: str, credit: str) -> None:
+    require(0 <= discount <= 1, "0 ≤ discount ≤ 1", discount, "use a fraction")
+    given = baseline in ("leave-one-out", "none")
+    require(given, "baseline leave-one-out or none", baseline, "pick one")
+    given = credit in ("to-go", "all", "immediate")
+    require(given, "credit to-go, all or immediate", credit, "pick one")

@@ -1,0 +1,1 @@
+"""The network, its tasks and its exploration."""

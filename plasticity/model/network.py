@@ -1,0 +1,185 @@
+"""The recurrent rate network and one trial of its dynamics.
+
+    x_{t+1} = x_t + (dt/τ)(−x_t + W r_t + W_in u_t) + kick_t,   r_t = φ(x_t)
+    Δ_t     = x̄_t − x_{t+1},   x̄_{t+1} = x̄_t + a (x_{t+1} − x̄_t)
+    z_t     = W_out · φ(x_{t+1})
+
+(equation 1 of the paper, by Euler's method; the filter of x̄ and the kicks are ours). Only W learns.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from plasticity.files import save_arrays
+from plasticity.types import Activity, PRNGKey, Series, Units, Weights, is_traced, require
+
+
+class Network(NamedTuple):
+    """Weights of a network: W recurrent (N, N), W_in input (N, I), W_out readout (N,)."""
+
+    W: Weights
+    W_in: Float[Array, "N I"]
+    W_out: Units
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dynamics:
+    """What turns weights and inputs into activity.
+
+    Attributes:
+        dt: time step, ms.
+        tau: time constant τ of the units, ms.
+        filter_gain: a in (0, 1], the step of the filter x̄; None takes 1 − exp(−dt/tau_filter).
+        tau_filter: time constant τ_x of the filter, ms (ours); unused when ``filter_gain`` is set.
+        transfer: φ; tanh, or the identity for linear tests.
+        clamped: pairs (unit, value): x of that unit is set to the value after each step.
+
+    Raises:
+        ValueError: dt ≤ 0, τ ≤ 0, dt > τ, τ_x ≤ 0, a outside (0, 1].
+    """
+
+    dt: float = 10.0
+    tau: float = 30.0
+    tau_filter: float = 20.0
+    filter_gain: float | None = None
+    transfer: Callable[[jax.Array], jax.Array] = jnp.tanh
+    clamped: tuple[tuple[int, float], ...] = ()
+
+    def __post_init__(self) -> None:
+        require(0 < self.dt < np.inf, "dt > 0 ms", self.dt, "give a positive time step")
+        require(self.tau > 0, "tau > 0 ms", self.tau, "give a positive time constant")
+        value = f"dt = {self.dt}, tau = {self.tau}"
+        require(self.dt <= self.tau, "dt ≤ tau (ms)", value, "use a smaller dt")
+        require(self.tau_filter > 0, "tau_filter > 0 ms", self.tau_filter, "make it positive")
+        require(0 < self.gain <= 1, "0 < filter_gain ≤ 1", self.gain, "use None or such a value")
+
+    @property
+    def gain(self) -> float:
+        """a, the step of the filter x̄."""
+        if self.filter_gain is not None:
+            return self.filter_gain
+        return 1.0 - float(np.exp(-self.dt / self.tau_filter))
+
+
+class Trajectory(NamedTuple):
+    """Activity of one trial.
+
+    Attributes:
+        rates: presynaptic rates r_t before each step, (T, N).
+        fluctuations: Δ_t = x̄_t − x_{t+1}, (T, N).
+        output: z_t after each step, (T,).
+        states: x_{t+1}, after each step, (T, N).
+        filtered: x̄_T, (N,).
+    """
+
+    rates: Activity
+    fluctuations: Activity
+    output: Series
+    states: Activity
+    filtered: Units
+
+
+def make_network(W, W_in, W_out) -> Network:
+    """A network of the given weights, checked; leading axes make a batch of networks.
+
+    Raises:
+        ValueError: W not square, shapes that disagree, entries that are not finite.
+    """
+    network = Network(*(jnp.asarray(a, float) for a in (W, W_in, W_out)))
+    shape = network.W.shape
+    square = len(shape) >= 2 and shape[-1] == shape[-2]
+    require(square, "W is square (N, N)", shape, "give one row and one column a unit")
+    shapes = (network.W_in.shape[:-1], network.W_out.shape)
+    agree = all(s == shape[:-1] for s in shapes)
+    require(agree, f"W_in (N, I) and W_out (N,) have N = {shape[-1]}", shapes, "match W")
+    for name, weights in zip(network._fields, network, strict=True):
+        if not is_traced(weights):
+            bad = int(weights.size - jnp.isfinite(weights).sum())
+            require(bad == 0, f"{name} is finite", f"{bad} entries that are not", "mend them")
+    return network
+
+
+def random_network(
+    key: PRNGKey, n_units: int, n_inputs: int, *, gain: float = 1.5, readout: str = "random"
+) -> Network:
+    """W ~ N(0, g²/N) with self-connections (Sompolinsky et al. 1988), W_in ~ U(−1, 1).
+
+    ``readout="random"`` gives W_out ~ N(0, 1/N) (ours); ``"unit"`` reads the rate of unit 0
+    (Miconi 2017). The same key gives the same network in float32 and float64.
+
+    Raises:
+        ValueError: N < 1, I < 1, g < 0, or an unknown readout.
+    """
+    require(n_units >= 1, "n_units ≥ 1", n_units, "give the number of units")
+    require(n_inputs >= 1, "n_inputs ≥ 1", n_inputs, "give the number of channels")
+    require(0 <= gain < np.inf, "gain ≥ 0 and finite", gain, "give a gain ≥ 0")
+    require(readout in ("random", "unit"), "readout random or unit", readout, "choose one")
+    recurrent, inward, outward = jax.random.split(key, 3)
+    scale = n_units**-0.5
+    W = gain * scale * jax.random.normal(recurrent, (n_units, n_units), jnp.float32).astype(float)
+    W_in = jax.random.uniform(inward, (n_units, n_inputs), jnp.float32, -1.0, 1.0).astype(float)
+    W_out = scale * jax.random.normal(outward, (n_units,), jnp.float32).astype(float)
+    if readout == "unit":
+        W_out = jnp.zeros(n_units).at[0].set(1.0)
+    return Network(W, W_in, W_out)
+
+
+def simulate_trial(
+    network: Network,
+    inputs: Float[Array, "T I"],
+    kicks: Activity,
+    state: Units,
+    filtered: Units,
+    dynamics: Dynamics,
+) -> Trajectory:
+    """One trial from x_0 = ``state`` and x̄_0 = ``filtered`` (equations in the module's docstring).
+
+    Nothing N × N changes within the trial. Source: equation 1 of the paper, discretised by us.
+    """
+    step = dynamics.dt / dynamics.tau
+    drive = step * (inputs @ network.W_in.T) + kicks
+    units = jnp.asarray([unit for unit, _ in dynamics.clamped], int)
+    values = jnp.asarray([value for _, value in dynamics.clamped], state.dtype)
+
+    def advance(carry, drive_t):
+        x, x_bar = carry
+        r = dynamics.transfer(x)
+        x = x + step * (network.W @ r - x) + drive_t
+        if dynamics.clamped:
+            x = x.at[units].set(values)
+        fluctuation = x_bar - x
+        return (x, x_bar - dynamics.gain * fluctuation), (r, fluctuation, x)
+
+    (x, x_bar), (rates, fluctuations, states) = jax.lax.scan(advance, (state, filtered), drive)
+    after = jnp.concatenate([rates[1:], dynamics.transfer(x)[None]])
+    return Trajectory(rates, fluctuations, after @ network.W_out, states, x_bar)
+
+
+def elementwise_derivative(function: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
+    """f′(x) of a function that acts on every element alone, such as φ; of x's shape."""
+    return jax.jvp(function, (x,), (jnp.ones_like(x),))[1]
+
+
+def save_network(path: str | os.PathLike, network: Network) -> None:
+    """Write a network (or a batch) to one ``.npz`` file; an earlier file is replaced only whole."""
+    arrays = make_network(*network)._asdict()
+    save_arrays(path, {name: np.asarray(weights) for name, weights in arrays.items()})
+
+
+def load_network(path: str | os.PathLike) -> Network:
+    """Read a network written by `save_network`.
+
+    Raises:
+        ValueError: a missing array, shapes that disagree, entries that are not finite.
+    """
+    with np.load(path, allow_pickle=False) as arrays:
+        missing = sorted(set(Network._fields) - set(arrays.files))
+        require(not missing, f"a network file holds {Network._fields}", missing, "save it again")
+        return make_network(*(arrays[name] for name in Network._fields))

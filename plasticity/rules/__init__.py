@@ -1,0 +1,1 @@
+"""Plasticity rules: the eligibility trace and the change of weights it makes."""

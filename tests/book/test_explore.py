@@ -1,0 +1,182 @@
+"""The page "Explore a rule" computes what the package computes."""
+
+import importlib.util
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from companion.held_out_recordings import learned_coefficients
+from companion.record import load_record
+from companion.settings import brief_setting
+from companion.tuning import integrand_size
+
+from plasticity.learning.criterion import trials_to_criterion
+from plasticity.learning.trial import draw_episode, initial_learning_state, learn_trial
+from plasticity.rules.three_factor import make_rule
+
+ROOT = Path(__file__).parents[1]
+_spec = importlib.util.spec_from_file_location("explore", ROOT / "book" / "explore_data.py")
+explore = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(explore)
+
+NODE = shutil.which("node")
+needs_node = pytest.mark.skipif(NODE is None, reason="apt-get install nodejs")
+UNITS, TRIALS, RATE = 12, 4, 1e-4
+THETA = np.random.default_rng(7).normal(size=(6, 6))
+SOME_ERRORS = np.random.default_rng(8).uniform(0.0, 1.3, (8, 300))
+
+
+@pytest.fixture(scope="module")
+def written():
+    return explore.data()
+
+
+@pytest.fixture(scope="module")
+def package():
+    """Trials of a rule without zeros in the package, and what they started from."""
+    setting = brief_setting(n_units=UNITS)
+    rule = make_rule(THETA, learning_rate=RATE, clip=float(setting.rule.clip))
+    network = jax.tree.map(lambda a: a[0], setting.networks(5, [0]))
+    state = initial_learning_state(network, setting.task, setting.learner)
+    episodes, trials = [], []
+    for h in range(TRIALS):
+        key = jax.random.key(6)
+        episode = draw_episode(key, jax.numpy.int32(h), setting.task, setting.learner, UNITS)
+        state, outcome = learn_trial(state, episode, network, rule, setting.learner)
+        episodes.append(episode)
+        row = {"output": outcome.trajectory.output, "trace": outcome.trace, "W": state.W}
+        trials.append(
+            {n: np.asarray(a).ravel() for n, a in (row | {"error": outcome.error}).items()}
+        )
+    return setting, network, episodes, trials
+
+
+def _in_javascript(package, written, lifetimes=(), **changes):
+    setting, network, episodes, _ = package
+    case = {
+        "setting": explore.described(setting) | changes,
+        "rule": {"theta": THETA.tolist(), "learningRate": RATE, "clip": float(setting.rule.clip)},
+        "W": np.asarray(network.W).tolist(),
+        "Win": np.asarray(network.W_in).tolist(),
+        "Wout": np.asarray(network.W_out).tolist(),
+        "episodes": [
+            {
+                "condition": int(e.trial.condition),
+                "kicks": np.asarray(e.kicks).tolist(),
+                "state": np.asarray(e.state).tolist(),
+            }
+            for e in episodes
+        ],
+        "point": [0.7, -1.3],
+        "written": written,
+        "lifetimes": lifetimes,
+        "errors": SOME_ERRORS.tolist(),
+    }
+    command = [NODE, str(ROOT / "tests" / "explore_core.js")]
+    done = subprocess.run(command, input=json.dumps(case), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def _gap(found: dict, expected: list[dict]) -> float:
+    """Largest difference in any trial, relative to the largest entry of the array."""
+    gaps = []
+    for one, other in zip(found["trials"], expected, strict=True):
+        for name, array in other.items():
+            difference = np.abs(np.ravel(one[name]) - array).max()
+            gaps.append(difference / np.abs(array).max())
+    return max(gaps)
+
+
+@needs_node
+def test_a_trial_in_the_page_is_that_of_the_package(package, written):
+    setting, network, _, trials = package
+    changes = np.abs(trials[0]["W"] - np.asarray(network.W).ravel())
+    clipped = np.isclose(changes, float(setting.rule.clip), rtol=1e-9)
+    assert 0.05 < clipped.mean() < 0.95
+    assert _gap(_in_javascript(package, written), trials) < 1e-9
+
+
+@needs_node
+@pytest.mark.parametrize(
+    "change", ["filterGain", "tau", "tauE", "baselineRate", "initialBaseline", "dt"]
+)
+def test_every_number_of_the_setting_matters(package, written, change):
+    value = explore.described(package[0])[change]
+    changed = _in_javascript(package, written, **{change: value * 1.001})
+    assert _gap(changed, package[-1]) > 1e-9
+
+
+@needs_node
+def test_functions_of_the_page_are_those_of_the_package(package, written):
+    found = _in_javascript(package, written)
+    r, delta = 0.7, -1.3
+    powers = np.arange(6)
+    assert found["integrand"] == pytest.approx(r**powers @ THETA @ delta**powers, rel=1e-12)
+    size = integrand_size(brief_setting(n_units=explore.UNITS), make_rule(THETA))
+    assert found["size"] == pytest.approx(size, rel=1e-9)
+    result = trials_to_criterion(SOME_ERRORS < written["setting"]["correctBelow"])
+    expected = [int(t) if ok else None for t, ok in zip(*result, strict=True)]
+    assert found["criterion"] == expected
+    assert None in expected and any(expected)
+
+
+@needs_node
+def test_what_the_page_draws_has_the_distributions_of_the_package(package, written):
+    drawn = _in_javascript(package, written, units=200)["drawn"]
+    W, Win, kicks = (np.array(drawn[name]) for name in ("W", "Win", "kicks"))
+    setting = written["setting"]
+    assert W.mean() == pytest.approx(0, abs=0.002)
+    assert W.std() == pytest.approx(setting["gain"] / 200**0.5, rel=0.02)
+    assert np.abs(Win).max() < 1
+    assert Win.std() == pytest.approx(3**-0.5, rel=0.1)
+    hit = kicks[kicks != 0]
+    assert hit.size / kicks.size == pytest.approx(setting["kickProbability"], rel=0.2)
+    assert np.abs(hit).max() < setting["kickAmplitude"]
+    assert hit.std() == pytest.approx(setting["kickAmplitude"] * 3**-0.5, rel=0.1)
+
+
+@needs_node
+def test_the_network_that_the_page_opens_with_learns_and_not_by_luck(package, written):
+    script = (ROOT / "book" / "static" / "explore" / "page.js").read_text()
+    first = int(re.search(r"const FIRST = (\d+);", script)[1])
+    lifetimes = [(first, "theta-1-5", 1), (first, "theta-1-5", -1), (first, "zero", 1)]
+    learned, flipped, idle = _in_javascript(package, written, lifetimes)["reached"]
+    assert learned is not None and learned < 300
+    assert flipped is None and idle is None
+
+
+def test_every_element_that_the_script_names_is_on_the_page():
+    folder = ROOT / "book"
+    script = (folder / "static" / "explore" / "page.js").read_text()
+    named = re.findall(r'(?:byId|listen|describe)\("([\w-]+)"', script)
+    assert len(set(named)) > 15
+    there = re.findall(r'id="explore-([\w-]+)"', (folder / "explore.md").read_text())
+    assert set(named) <= set(there)
+
+
+def test_the_page_has_the_recorded_rule_and_every_preset_a_button(written):
+    recorded = load_record(ROOT / "book" / "records" / "selection_association.npz").arrays
+    learned = learned_coefficients(recorded)[0]
+    assert written["presets"]["learned"] == learned.ravel().tolist()
+    assert written["presets"]["theta-1-5"][1 * 6 + 5] == -1
+    page = (ROOT / "book" / "explore.md").read_text()
+    for name in written["presets"]:
+        assert f'id="explore-preset-{name}"' in page
+    assert "NaN" not in json.dumps(written) and "Infinity" not in json.dumps(written)
+
+
+def test_the_page_is_small_and_asks_for_nothing_outside(tmp_path):
+    assert explore.main([]) == 2
+    assert explore.main([str(tmp_path / "data.js")]) == 0
+    files = [*(ROOT / "book" / "static" / "explore").glob("*"), tmp_path / "data.js"]
+    sources = [f.read_text() for f in files if f.name != "data.js" or f.parent == tmp_path]
+    assert sum(map(len, sources)) < 100_000
+    for source in [*sources, (ROOT / "book" / "explore.md").read_text()]:
+        for word in ("http:", "https:", "fetch(", "XMLHttpRequest", "import("):
+            assert word not in source

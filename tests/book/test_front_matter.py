@@ -1,0 +1,263 @@
+"""The pages around the chapters: ledgers, notation, citation, API, tables of parameters."""
+
+import dataclasses
+import importlib
+import inspect
+import json
+import pkgutil
+import re
+import sys
+import tomllib
+from pathlib import Path
+from typing import get_type_hints
+
+import jsonschema
+import matplotlib.pyplot as plt
+import nbformat
+import numpy as np
+import papermill
+import pytest
+import yaml
+from companion import figures, settings
+from companion.record import load_record
+
+import plasticity
+from plasticity.learning.trial import Learner
+from plasticity.model import tasks
+from plasticity.model.exploration import Exploration
+from plasticity.model.network import Dynamics
+
+ROOT = Path(__file__).parents[1]
+BOOK = ROOT / "book"
+sys.path.append(str(BOOK))
+
+import docstrings  # noqa: E402
+import facts  # noqa: E402
+import parameter_tables  # noqa: E402
+import provenance  # noqa: E402
+
+CHAPTERS = sorted(BOOK.glob("[0-9]*.ipynb"))
+
+
+# Claims ledger
+
+
+def test_numbers_of_the_claims_are_glued_by_chapters():
+    pages = (BOOK / "claims.md").read_text() + (BOOK / "index.ipynb").read_text()
+    wanted = set(re.findall(r"\{glue:text\}`([\w.]+)::([\w-]+):s`", pages))
+    assert len(wanted) > 20
+    for name, key in wanted:
+        cells = nbformat.read(BOOK / name, as_version=4).cells
+        data = [o.get("metadata", {}) for c in cells for o in c.get("outputs", [])]
+        assert key in [d["scrapbook"]["name"] for d in data if "scrapbook" in d], (name, key)
+
+
+# Facts ledger
+
+
+def test_every_value_has_an_origin_and_every_origin_a_value():
+    known = facts.origins(BOOK / "facts.yml")
+    assert facts.unexplained(facts.values(), known) == []
+    rows = [row for entry in known.values() for row in entry.values()]
+    assert all(len(row) == 3 and row[0] in facts.ORIGINS and row[1] for row in rows)
+    assert all("{cite:t}" in row[2] for row in rows if row[0] == "other"), "a work is named"
+
+
+def test_the_ledger_covers_model_learning_tasks_and_settings():
+    found = {name for group in facts.values().values() for name in group}
+    made = {
+        name
+        for name, function in vars(settings).items()
+        if inspect.isfunction(function)
+        and get_type_hints(function).get("return") is settings.Setting
+    }
+    assert {"association_setting", "brief_setting", "miconi_setting"} <= made
+    assert made | {t.__name__ for t in tasks.TASKS.values()} <= found
+    for record in (Dynamics, Exploration, Learner):
+        group = next(g for g in facts.values().values() if record.__name__ in g)
+        assert set(group[record.__name__]) == {f.name for f in dataclasses.fields(record)}
+
+
+def test_a_new_parameter_without_an_origin_is_found():
+    @dataclasses.dataclass
+    class Dynamics:
+        dt: float = 10.0
+        delay: float = 1.0
+
+    known = {"Dynamics": {"dt": ("ours", "", ""), "tau": ("ours", "", "")}}
+    wrong = facts.unexplained({"Model": {"Dynamics": facts.parameters(Dynamics)}}, known)
+    assert wrong == ["no origin of Dynamics.delay", "no value of Dynamics.tau"]
+
+
+def test_the_ledger_prints_values_of_the_package():
+    table = facts.table("Model", BOOK / "facts.yml")
+    assert f"| `tau` = {Dynamics().tau:g} |" in table
+    made = facts.values()["Settings"]["Miconi's setting as made"]
+    assert made["rule.clip"] == 3e-4 and "dynamics.tau" not in made, "only what differs"
+    assert sum(facts.counts(BOOK / "facts.yml").values()) > 100
+
+
+# Notation
+
+
+def _resolved(name: str) -> bool:
+    """Whether a dotted name below the package is a module, attribute, field or parameter."""
+    target = plasticity
+    for part in name.split("."):
+        known = {*dir(target), *getattr(target, "__annotations__", ())}
+        if part in known:
+            target = getattr(target, part, None)
+        else:
+            try:
+                target = importlib.import_module(f"{target.__name__}.{part}")
+            except (ImportError, AttributeError):
+                return False
+    return True
+
+
+def test_every_name_of_the_notation_exists_in_the_package():
+    rows = [r for r in (BOOK / "notation.md").read_text().splitlines() if r.startswith("| ")]
+    rows = [r for r in rows if "symbol" not in r]
+    names = [re.search(r"\| `([\w.]+)` \|", row) for row in rows]
+    assert all(names) and len(names) > 35
+    assert [n[1] for n in names if not _resolved(n[1])] == []
+    assert all(row.count("|") == 6 for row in rows), "five cells, no bars in mathematics"
+    assert not _resolved("network.Network.W_feedback") and not _resolved("networks.Network")
+
+
+# Reproducibility
+
+
+def test_records_are_listed_with_their_provenance():
+    records = provenance.stored(BOOK / "records")
+    table = provenance.record_table(records)
+    assert all(f"| `{name}` | {r.provenance['seed']} |" in table for name, r in records.items())
+    assert records["miconi"].provenance["processor"] in provenance.machines(records)
+    assert provenance.duration(59.6) == "60 s" and provenance.duration(7300) == "2 h"
+
+
+def test_published_pages_are_those_of_the_present_records():
+    text = (BOOK / "reproducibility.ipynb").read_text()
+    for path in (BOOK / "records").glob("*.npz"):
+        day = load_record(path).provenance["recorded"].split()[0]
+        assert re.search(rf"`{path.stem}` \| \d+ \| {day}", text), f"{path.stem}: publish again"
+
+
+# Citation
+
+
+def _citation() -> dict:
+    return yaml.safe_load((ROOT / "CITATION.cff").read_text())
+
+
+def _schema() -> jsonschema.Draft7Validator:
+    schema = json.loads((ROOT / "tests" / "schemas" / "cff-1.2.0.json").read_text())
+    return jsonschema.Draft7Validator(schema, format_checker=jsonschema.FormatChecker())
+
+
+def test_citation_is_valid_citation_file_format():
+    assert list(_schema().iter_errors(_citation())) == []
+
+
+@pytest.mark.parametrize("change", [{"authors": []}, {"type": "book"}, {"licence": "MIT"}])
+def test_the_schema_refuses_what_is_wrong(change):
+    assert list(_schema().iter_errors(_citation() | change))
+
+
+def test_bibtex_says_what_citation_and_bibliography_say():
+    page = (BOOK / "cite.md").read_text()
+    citation, paper = _citation(), _citation()["preferred-citation"]
+    for text in (citation["title"], f"{{{citation['version']}}}", paper["title"]):
+        assert text in page
+    assert str(paper["year"]) in page and paper["authors"][0]["family-names"] in page
+    entry = re.search(r"@misc\{maoutsa2025,.*?\n\}", page, re.DOTALL)[0]
+    assert entry in (BOOK / "references.bib").read_text()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["version"] == citation["version"]
+
+
+# API
+
+
+def test_every_module_is_on_one_page_of_the_api():
+    pages = "".join(p.read_text() for p in (BOOK / "api").glob("*.md"))
+    listed = re.findall(r"^\.\. automodule:: (\S+)$", pages, re.MULTILINE)
+    there = [m.name for m in pkgutil.walk_packages(plasticity.__path__, "plasticity.")]
+    assert sorted(listed) == sorted(there)
+
+
+def test_docstrings_become_restructured_text():
+    text = """The norm |x|* of `W_in` and d_.
+
+    y = |x|
+
+Args:
+    x, y: `state`, of
+        two lines.
+Returns:
+    A number."""
+    wanted = r"""The norm \|x\|\* of ``W_in`` and d\_.
+
+::
+
+    y = |x|
+
+:Arguments:
+    * ``x, y``: ``state``, of
+      two lines.
+:Returns:
+    A number."""
+    assert docstrings.to_rest(text.splitlines()) == wanted.splitlines()
+
+
+# Form of the chapters
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
+def test_the_table_of_parameters_is_that_of_the_chapter(path):
+    notebook = nbformat.read(path, as_version=4)
+    shown = parameter_tables.with_parameter_table(notebook, path)
+    assert len(shown.cells) == len(notebook.cells) + 1
+    nbformat.validate(shown)
+    (box,) = [c.source for c in shown.cells if parameter_tables.TITLE in c.source]
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| `(.*?)` \| (.+?) \|$", box, re.MULTILINE)
+    declared = papermill.inspect_notebook(str(path))
+    assert rows == [
+        (name, p["inferred_type_name"], p["default"], p["help"]) for name, p in declared.items()
+    ]
+    changed = re.search(r'P="(\w+)=(.*)"', box)
+    assert changed[1] in declared and changed[2] != declared[changed[1]]["default"]
+
+
+def test_a_page_without_parameters_has_no_table():
+    path = BOOK / "index.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    assert parameter_tables.with_parameter_table(notebook, path) == notebook
+
+
+def test_signed_quantities_have_one_colour_scale():
+    fig, axes = plt.subplots(3, 3)
+    values = np.diag([-1.0, 0.5, 2.0])
+    images = [
+        figures.plot_matrix(axes[0, 0], values, "", "", ""),
+        figures.plot_coefficients(axes[0, 1], values, ""),
+        figures.plot_rule_map(axes[0, 2], values, 1.0, "", 1.0),
+    ]
+    figures.plot_terms(axes[1:, :2], 1)
+    images += [image for ax in axes[1:, :2].flat for image in ax.get_images()]
+    assert {image.get_cmap().name for image in images} == {figures.SIGNED}
+    assert all(np.isclose(sum(image.get_clim()), 0) for image in images), "symmetric about zero"
+    plt.close(fig)
+    cells = "".join(path.read_text() for path in CHAPTERS)
+    assert not set(re.findall(r"cmap=\\\"(\w+)", cells)) - {"PuOr", "PuOr_r", "viridis"}
+    red, _, blue, _ = plt.get_cmap(figures.SIGNED)(0.1)
+    assert red > blue, "negative is orange"
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
+def test_figures_are_referred_to_by_number(path):
+    cells = nbformat.read(path, as_version=4).cells
+    text = "".join(c.source for c in cells if c.cell_type == "markdown")
+    names = [c.metadata.get("mystnb", {}).get("figure", {}).get("name") for c in cells]
+    for name in filter(None, names):
+        assert f"{{numref}}`{name}`" in text, name

@@ -1,0 +1,103 @@
+import numpy as np
+import pytest
+from companion.statistics import (
+    bootstrap_interval,
+    mean_difference,
+    mean_ratio,
+    share_closed,
+    survival_curve,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from plasticity.learning.criterion import TrialsToCriterion, restricted_mean, trials_to_criterion
+
+
+def _plain(correct, window, needed):
+    for h in range(window, len(correct) + 1):
+        if sum(correct[h - window : h]) >= needed:
+            return h, True
+    return len(correct), False
+
+
+@given(
+    st.lists(st.booleans(), min_size=8, max_size=60),
+    st.integers(1, 8),
+    st.integers(0, 7),
+)
+@settings(max_examples=200, deadline=None)
+def test_criterion_is_that_of_a_plain_loop(correct, window, fewer):
+    needed = max(1, window - fewer)
+    ours = trials_to_criterion(correct, window=window, needed=needed)
+    assert (int(ours.trials), bool(ours.reached)) == _plain(correct, window, needed)
+
+
+def test_a_censored_run_stays_censored():
+    correct = np.zeros((3, 50), bool)
+    correct[0, 10:] = True
+    correct[2, :18] = True
+    result = trials_to_criterion(correct)
+    assert result.reached.tolist() == [True, False, False]
+    assert result.trials.tolist() == [29, 50, 50]
+    curve = survival_curve(result, 50)
+    assert curve.fraction[-1] == pytest.approx(2 / 3)
+
+
+def test_no_run_reaching_criterion_leaves_the_curve_at_one():
+    result = TrialsToCriterion(np.full(4, 30), np.zeros(4, bool))
+    assert survival_curve(result, 30).fraction.tolist() == [1, 1]
+    assert restricted_mean(result) == 30
+
+
+@given(st.lists(st.tuples(st.integers(1, 100), st.booleans()), min_size=2, max_size=40))
+@settings(max_examples=50, deadline=None)
+def test_restricted_mean_is_the_area_under_the_curve(runs):
+    """Censoring here happens at the horizon alone, where area and mean are the same number."""
+    reached = np.array([r for _, r in runs])
+    result = TrialsToCriterion(np.where(reached, [t for t, _ in runs], 100), reached)
+    curve = survival_curve(result, 100)
+    area = np.sum(np.diff(curve.trials) * curve.fraction[:-1])
+    assert area == pytest.approx(restricted_mean(result))
+    assert (curve.low <= curve.fraction).all() and (curve.fraction <= curve.high).all()
+
+
+def test_bootstrap_interval_has_the_width_of_the_standard_error():
+    sample = np.random.default_rng(0).normal(3.0, 2.0, 400)
+    interval = bootstrap_interval(sample)
+    half = (interval.high - interval.low) / 2
+    # 1.96 standard errors, within the 4% by which the sample's own spread may miss.
+    assert half == pytest.approx(1.96 * 2.0 / 20, rel=0.1)
+    assert interval.low < interval.estimate < interval.high
+
+
+def test_pairing_narrows_the_interval_of_correlated_samples():
+    rng = np.random.default_rng(1)
+    shared = rng.normal(size=200)
+    first, second = shared + 0.1 * rng.normal(size=200), shared + 0.1 * rng.normal(size=200) - 1
+    paired = bootstrap_interval(first, second, statistic=mean_difference)
+    assert paired.low < 1 < paired.high
+    assert paired.high - paired.low < 0.1
+
+
+def test_bad_arguments_are_named():
+    with pytest.raises(ValueError, match="needed ≤ window ≤ H; got needed = 19"):
+        trials_to_criterion(np.zeros(10, bool))
+    with pytest.raises(ValueError, match="two runs or more"):
+        bootstrap_interval(np.zeros(1))
+    with pytest.raises(ValueError, match="as many in every sample"):
+        bootstrap_interval(np.zeros(4), np.zeros(3), statistic=mean_difference)
+
+
+def test_ratios_and_shares_are_those_of_the_means():
+    rng = np.random.default_rng(0)
+    rule, start, reference = (
+        rng.uniform(1.0, 2.0, size=(3, 5, 40)) + np.array([1, 4, 0])[:, None, None]
+    )
+    ratio = mean_ratio(rule, start)
+    np.testing.assert_allclose(ratio, rule.mean(axis=1) / start.mean(axis=1))
+    share = share_closed(rule, start, reference)
+    assert np.all((0.5 < share) & (share < 1.0))
+    np.testing.assert_allclose(share_closed(start, start, reference), 0.0)
+    np.testing.assert_allclose(share_closed(reference, start, reference), 1.0)
+    interval = bootstrap_interval(rule[0], start[0], statistic=mean_ratio)
+    assert interval.low < ratio[0] < interval.high < 1.0

@@ -1,0 +1,272 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import oracles
+import pytest
+from cases import DENSE, LEARNER, N_UNITS, TASK
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from plasticity.learning.lifetime import learn
+from plasticity.learning.trial import Learner, draw_episode, initial_learning_state, learn_trial
+from plasticity.model.exploration import Exploration
+from plasticity.model.network import Dynamics, random_network
+from plasticity.model.tasks import delayed_association, evidence_integration
+from plasticity.rules.three_factor import (
+    covariance,
+    make_rule,
+    miconi,
+    node_perturbation,
+    single_term,
+    zero,
+)
+
+MICONI_LIKE = Learner(
+    dynamics=Dynamics(filter_gain=0.95, clamped=((1, 1.0),)),
+    exploration=Exploration(rate=20.0, amplitude=1.0, onset=20.0),
+    initial_baseline=0.0,
+    error_factor=True,
+    reset_filter=False,
+    first_update=3,
+    trace_onset=20.0,
+    plain_sum=True,
+)
+
+
+def _network(key, n_units=N_UNITS):
+    return random_network(jax.random.fold_in(key, 77), n_units, 2)
+
+
+def _episodes(key, task, learner, n_trials):
+    drawn = [draw_episode(key, jnp.int32(h), task, learner, N_UNITS) for h in range(n_trials)]
+    return [jax.tree.map(np.asarray, episode) for episode in drawn]
+
+
+@pytest.mark.parametrize("n_trials", [1, 10])
+@pytest.mark.parametrize(
+    ("learner", "rule"),
+    [
+        (LEARNER, make_rule(DENSE, learning_rate=1e-4, tau_e=60.0, clip=0.03)),
+        (MICONI_LIKE, miconi(learning_rate=0.5, tau_e=np.inf, clip=0.01)),
+        (dataclasses.replace(LEARNER, reward="binary"), covariance(learning_rate=0.01)),
+        (dataclasses.replace(LEARNER, per_condition=False), node_perturbation(learning_rate=0.01)),
+        (dataclasses.replace(LEARNER, conditions="drawn"), single_term(1, 5, learning_rate=0.01)),
+    ],
+)
+def test_learning_is_that_of_plain_loops(key, n_trials, learner, rule):
+    network = _network(key)
+    lifetime = _run(key, network, learner, rule, n_trials)
+    plain_rule = jax.tree.map(np.asarray, rule)
+    episodes = _episodes(key, TASK, learner, n_trials)
+    # A drawn order of conditions need not show both in one trial; the oracle counts slots itself.
+    errors, W = oracles.learn(network, episodes, plain_rule, learner)
+    # Ten short trials amplify rounding (1e-16) by far less than 1e4.
+    np.testing.assert_allclose(lifetime[0], errors, rtol=1e-12)
+    np.testing.assert_allclose(lifetime[1], W, rtol=1e-12, atol=1e-14)
+    if n_trials == 10:
+        assert np.abs(W - np.asarray(network.W)).max() > 1e-4
+
+
+def _run(key, network, learner, rule, n_trials):
+    state, errors = initial_learning_state(network, TASK, learner), []
+    for h in range(n_trials):
+        episode = draw_episode(key, jnp.int32(h), TASK, learner, N_UNITS)
+        state, outcome = learn_trial(state, episode, network, rule, learner)
+        errors.append(float(outcome.error))
+    return np.array(errors), np.asarray(state.W)
+
+
+def test_a_scanned_lifetime_is_its_trials_one_by_one(key):
+    network, rule = _network(key), make_rule(DENSE, learning_rate=1e-4, clip=0.03)
+    errors, W = _run(key, network, LEARNER, rule, 6)
+    lifetime = learn(key, network, TASK, rule, LEARNER, 6)
+    np.testing.assert_allclose(lifetime.errors, errors, rtol=1e-12)
+    np.testing.assert_allclose(lifetime.state.W, W, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(lifetime.rewards, -lifetime.errors)
+
+
+def test_batches_are_the_single_lifetimes(key):
+    networks = jax.vmap(lambda k: random_network(k, N_UNITS, 2))(jax.random.split(key, 5))
+    rules = covariance(learning_rate=[0.0, 0.01, 0.02])
+    batch = learn(key, networks, TASK, rules, LEARNER, 8, batch_size=4)
+    assert batch.errors.shape == (3, 5, 8)
+    keys = jax.random.split(key, 5)
+    for r, b in ((0, 0), (1, 4), (2, 2)):
+        rule = jax.tree.map(lambda a, r=r: a[r], rules)
+        network = jax.tree.map(lambda a, b=b: a[b], networks)
+        single = learn(keys[b], network, TASK, rule, LEARNER, 8)
+        np.testing.assert_allclose(batch.errors[r, b], single.errors, rtol=1e-10)
+        np.testing.assert_allclose(batch.state.W[r, b], single.state.W, rtol=1e-10, atol=1e-12)
+
+
+def test_lifetimes_keep_the_precision_of_their_caller(key):
+    def errors():
+        networks = jax.vmap(lambda k: random_network(k, N_UNITS, 2))(jax.random.split(key, 4))
+        task = delayed_association(dt=10.0, cue=30.0, delay=30.0, response=40.0)
+        return learn(key, networks, task, covariance(), LEARNER, 4).errors
+
+    double = errors()
+    with jax.enable_x64(False):
+        single = errors()
+    assert (single.dtype, double.dtype) == (jnp.float32, jnp.float64)
+    # Short trials of six units: some hundred operations of relative error 6e-8 each.
+    np.testing.assert_allclose(single, double, rtol=1e-4)
+
+
+def test_memory_grows_with_trials_only_by_what_is_returned(key):
+    def lifetime(key, network, n_trials):
+        return learn(key, network, TASK, covariance(), LEARNER, n_trials)
+
+    compiled = jax.jit(lifetime, static_argnums=2)
+    short, long = (
+        compiled.lower(key, _network(key), n).compile().memory_analysis() for n in (10, 1010)
+    )
+    returned = long.output_size_in_bytes - short.output_size_in_bytes
+    assert returned > 0
+    # Each number may be held once more while it is put into place.
+    assert long.temp_size_in_bytes - short.temp_size_in_bytes <= 2 * returned
+
+
+def test_the_same_key_gives_the_same_result_and_another_does_not(key):
+    network, rule = _network(key), covariance()
+    first, again = (learn(key, network, TASK, rule, LEARNER, 5) for _ in range(2))
+    np.testing.assert_array_equal(first.errors, again.errors)
+    other = learn(jax.random.key(1), network, TASK, rule, LEARNER, 5)
+    assert not np.allclose(first.errors, other.errors)
+
+
+def test_a_lifetime_goes_on_where_it_stopped(key):
+    networks = jax.vmap(lambda k: random_network(k, N_UNITS, 2))(jax.random.split(key, 3))
+    rule = covariance(learning_rate=[0.01, 0.02])
+    whole = learn(key, networks, TASK, rule, MICONI_LIKE, 12)
+    half = learn(key, networks, TASK, rule, MICONI_LIKE, 6)
+    rest = learn(key, networks, TASK, rule, MICONI_LIKE, 6, state=half.state)
+    joined = np.concatenate([half.errors, rest.errors], axis=-1)
+    np.testing.assert_allclose(joined, whole.errors, rtol=1e-12)
+
+
+@given(seed=st.integers(0, 2**31))
+@settings(max_examples=5, deadline=None)
+def test_zero_coefficients_learn_nothing(seed):
+    key = jax.random.key(seed)
+    network = _network(key)
+    lifetime = learn(key, network, TASK, zero(learning_rate=10.0), LEARNER, 4)
+    np.testing.assert_array_equal(lifetime.state.W, network.W)
+
+
+@given(seed=st.integers(0, 2**31))
+@settings(max_examples=5, deadline=None)
+def test_a_reward_equal_to_its_baseline_changes_nothing(seed):
+    key = jax.random.key(seed)
+    network, rule = _network(key), make_rule(DENSE, learning_rate=10.0)
+    state = initial_learning_state(network, TASK, LEARNER)
+    episode = draw_episode(key, jnp.int32(0), TASK, LEARNER, N_UNITS)
+    _, first = learn_trial(state, episode, network, rule, LEARNER)
+    met = state._replace(baseline=jnp.full(2, first.reward))
+    after, outcome = learn_trial(met, episode, network, rule, LEARNER)
+    assert float(outcome.prediction_error) == 0
+    np.testing.assert_array_equal(after.W, network.W)
+    assert np.abs(first.change).max() > 0
+
+
+@given(seed=st.integers(0, 2**31))
+@settings(max_examples=5, deadline=None)
+def test_flipping_all_signs_leaves_odd_odd_rules_equivariant(seed):
+    """x → −x with flipped inputs, kicks and targets: r and Δ flip, W stays, so e must too."""
+    key = jax.random.key(seed)
+    network, task = _network(key), evidence_integration(stimulus=60.0, response=40.0)
+    episode = draw_episode(key, jnp.int32(0), task, LEARNER, N_UNITS)
+    trial = episode.trial._replace(inputs=-episode.trial.inputs, target=-episode.trial.target)
+    mirrored = episode._replace(trial=trial, kicks=-episode.kicks, state=-episode.state)
+    state = initial_learning_state(network, task, LEARNER)
+    for rule, same in ((single_term(3, 5), True), (single_term(2, 3), False)):
+        changes = [
+            learn_trial(state, drawn, network, rule, LEARNER)[1].change
+            for drawn in (episode, mirrored)
+        ]
+        assert np.allclose(changes[0], changes[1], rtol=1e-9, atol=1e-14) == same
+
+
+def test_a_clip_bounds_every_change(key):
+    rule = covariance(learning_rate=100.0, clip=1e-3)
+    network = _network(key)
+    lifetime = learn(key, network, TASK, rule, LEARNER, 4)
+    moved = np.abs(np.asarray(lifetime.state.W - network.W)).max()
+    assert 1e-3 <= moved <= 4e-3 * (1 + 1e-9)
+
+
+def test_a_yoked_third_factor_takes_the_place_of_the_prediction_error(key):
+    network, rule = _network(key), covariance(learning_rate=0.02)
+    own = learn(key, network, TASK, rule, LEARNER, 8)
+    same = learn(key, network, TASK, rule, LEARNER, 8, third_factor=own.prediction_errors)
+    np.testing.assert_allclose(same.errors, own.errors, rtol=1e-12)
+    other = learn(key, network, TASK, rule, LEARNER, 8, third_factor=-own.prediction_errors)
+    assert np.abs(np.asarray(other.state.W - own.state.W)).max() > 1e-4
+
+
+@pytest.mark.parametrize("order", ["cycle", "drawn"])
+def test_a_frozen_trace_moves_weights_along_one_direction_a_condition(key, order):
+    learner = dataclasses.replace(LEARNER, frozen_trace=True, conditions=order)
+    network, rule = _network(key), covariance(learning_rate=0.02)
+    state, changes = initial_learning_state(network, TASK, learner), []
+    for h in range(12):
+        episode = draw_episode(key, jnp.int32(h), TASK, learner, N_UNITS)
+        state, outcome = learn_trial(state, episode, network, rule, learner)
+        changes.append(np.asarray(outcome.change).ravel())
+    assert np.linalg.matrix_rank(np.array(changes), tol=1e-10) == 2
+
+
+def test_a_blow_up_is_reported_kept_and_counted_as_a_failure(key):
+    networks = jax.vmap(lambda k: random_network(k, N_UNITS, 2))(jax.random.split(key, 2))
+    learner = dataclasses.replace(LEARNER, dynamics=Dynamics(transfer=_identity))
+    rules = covariance(learning_rate=[1e-6, 1e30])
+    with pytest.warns(RuntimeWarning, match=r"2 of 4 lifetimes.*trial \d+ with learning rate 1e"):
+        lifetime = learn(key, networks, TASK, rules, learner, 40)
+    errors, correct = np.asarray(lifetime.errors), np.asarray(lifetime.correct)
+    assert np.isfinite(errors[0]).all()
+    lost = np.isnan(errors[1])
+    assert lost.any() and not lost[:, 0].any()
+    assert not correct[1][lost].any()
+    assert (np.diff(lost.astype(int), axis=-1) >= 0).all()
+    assert np.isfinite(lifetime.state.W).all()
+    assert np.asarray(lifetime.state.alive).tolist() == [[True, True], [False, False]]
+
+
+def _identity(x):
+    return x
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"task": evidence_integration(dt=5.0)}, "task and dynamics share dt"),
+        ({"n_trials": 1}, "as many trials as conditions; got 2 conditions, 1 trials"),
+        ({"rule": covariance(tau_e=5.0)}, "dt ≤ tau_e"),
+        ({"learner": Learner(dynamics=Dynamics(clamped=((9, 1.0),)))}, "clamped units"),
+    ],
+)
+def test_bad_lifetimes_are_named(key, change, match):
+    case = {"task": TASK, "rule": covariance(), "learner": LEARNER, "n_trials": 4} | change
+    with pytest.raises(ValueError, match=match):
+        learn(key, _network(key), **case)
+
+
+def test_a_network_for_other_inputs_is_refused(key):
+    with pytest.raises(ValueError, match="W_in has 2 channels; got 3"):
+        learn(key, random_network(key, 4, 3), TASK, covariance(), LEARNER, 4)
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"reward": "sparse"}, "reward graded or binary"),
+        ({"conditions": "shuffled"}, "conditions cycle or drawn"),
+        ({"baseline_rate": 1.5}, "baseline_rate"),
+        ({"exploration": Exploration(rate=200.0)}, "kick rate · dt ≤ 1"),
+    ],
+)
+def test_bad_learners_are_named(options, match):
+    with pytest.raises(ValueError, match=match):
+        Learner(**options)

@@ -1,0 +1,88 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from plasticity.model.tasks import (
+    context_dependent_integration,
+    delayed_association,
+    delayed_nonmatch_to_sample,
+    evidence_integration,
+    make_task,
+)
+
+
+def test_delayed_association_shows_each_cue_on_its_channel():
+    task = delayed_association(dt=10.0, cue=20.0, delay=30.0, response=40.0, target=0.5)
+    assert (task.n_conditions, task.n_steps, task.n_inputs) == (2, 9, 2)
+    for c in range(2):
+        np.testing.assert_array_equal(task.inputs[c, :2, c], 1)
+        assert float(task.inputs[c].sum()) == 2
+    np.testing.assert_array_equal(task.targets[:, 0], [0.5, -0.5])
+    np.testing.assert_array_equal(np.flatnonzero(task.response), [5, 6, 7, 8])
+
+
+def test_nonmatch_is_positive_exactly_when_the_stimuli_differ():
+    task = delayed_nonmatch_to_sample(dt=1.0, onset=1.0, delay=199.0)
+    for c in range(4):
+        shown = np.asarray(task.inputs[c])
+        first, second = (int(shown[t].argmax()) for t in (100, 500))
+        assert np.sign(float(task.targets[c, 0])) == (1 if first != second else -1)
+    on = np.flatnonzero(np.asarray(task.inputs[0]).any(axis=1))
+    np.testing.assert_array_equal(on, np.r_[1:201, 400:600])
+    np.testing.assert_array_equal(np.flatnonzero(task.response), np.arange(800, 1000))
+
+
+def test_the_attended_stimulus_decides():
+    task = context_dependent_integration()
+    for c in range(8):
+        stimulus, context = np.asarray(task.inputs[c, 0, :2]), np.asarray(task.inputs[c, -1, 2:])
+        attended = stimulus[int(context.argmax())]
+        assert np.sign(attended) == np.sign(float(task.targets[c, 0]))
+    assert len({tuple(np.asarray(task.inputs[c, 0]).tolist()) for c in range(8)}) == 8
+
+
+def test_evidence_has_the_sign_of_the_target():
+    task = evidence_integration(coherences=(0.1, 0.4))
+    assert task.n_conditions == 4
+    np.testing.assert_array_equal(jnp.sign(task.inputs[:, 0, 0]), jnp.sign(task.targets[:, 0]))
+    np.testing.assert_array_equal(task.inputs[:, 0, 0], -task.inputs[:, 0, 1])
+
+
+def test_noise_has_the_stated_strength_whatever_the_step(key):
+    for dt in (2.0, 10.0):
+        task = evidence_integration(dt=dt, stimulus=2000.0, noise=0.5)
+        drawn = task.draw(key, jnp.int32(0))
+        shown = np.asarray(drawn.inputs - task.inputs[0])[: round(2000 / dt)]
+        # Integrated over the stimulus, noise of strength s has the variance s² · 2000 ms.
+        density = shown.var() * dt
+        assert abs(density / 0.25 - 1) < 5 * np.sqrt(2 / shown.size)
+        assert not np.asarray(drawn.inputs - task.inputs[0])[round(2000 / dt) :].any()
+
+
+def test_draws_differ_and_repeat(key):
+    task = evidence_integration()
+    draws = [task.draw(k, jnp.int32(0)).inputs for k in (key, key, jax.random.key(1))]
+    np.testing.assert_array_equal(draws[0], draws[1])
+    assert not np.array_equal(draws[0], draws[2])
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "match"),
+    [
+        ("delayed_association", {"dt": 0.0}, "dt > 0"),
+        ("delayed_association", {"dt": -1.0}, "dt > 0"),
+        ("delayed_association", {"delay": -5.0}, "delay ≥ 0"),
+        ("delayed_association", {"response": 0.0}, "response duration > 0"),
+        ("delayed_association", {"target": 0.0}, "target > 0"),
+        ("delayed_association", {"noise": -1.0}, "noise ≥ 0"),
+        ("delayed_nonmatch_to_sample", {"response": 2000.0}, "response window lies inside"),
+        ("delayed_nonmatch_to_sample", {"duration": 500.0}, "test window lies inside"),
+        ("evidence_integration", {"coherences": ()}, "coherences > 0"),
+        ("evidence_integration", {"dt": 500.0, "response": 100.0}, "holds a step"),
+        ("memory", {}, "a task of this package; got 'memory': choose from"),
+    ],
+)
+def test_bad_tasks_are_named(name, options, match):
+    with pytest.raises(ValueError, match=match):
+        make_task(name, **options)
