@@ -1,94 +1,131 @@
-"""What a learned rule is made of: knock-outs, curvature, sparse versions, transfer; to be recorded.
+"""Chapter 08: what the learned rule is made of, and whether it works elsewhere."""
 
-Seeds: 14 knock-outs and single terms, 15 sparse rules, 16 transfer; rates are chosen on those of
-`companion.meta_recordings.VALIDATION`.
-"""
-
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
+import xarray as xr
 
-from companion.meta_recordings import VALIDATION
-from companion.record import Recording
+from companion.experiment import Experiment, Variable
+from companion.learned_rule import MetaComparison, Selection, learned_coefficients
+from companion.seeds import seed
 from companion.settings import brief_setting
-from companion.tuning import SIZES, VERIFIED, at_sizes, errors_of, integrand_size, outcomes
-from plasticity.files import Arrays
+from companion.tuning import SIZES, VERIFIED, at_sizes, first_errors, integrand_size, outcomes
 from plasticity.learning.criterion import failure_reward
 from plasticity.learning.setting import Setting
-from plasticity.rules.three_factor import Rule, make_rule, miconi, node_perturbation, single_term
+from plasticity.rules.three_factor import (
+    Rule,
+    RuleStack,
+    make_rule,
+    miconi,
+    node_perturbation,
+    single_term,
+    stack,
+)
 
 TERMS = tuple(product(range(6), range(6)))
+LABELS = tuple(f"({k},{ell})" for k, ell in TERMS)
 _KEPT = 8  # networks whose first errors are kept
 
 
-def knock_outs(
-    learned: np.ndarray,
-    scale: np.ndarray,
-    size: float,
-    *,
-    n_units: int = 100,
-    n_runs: int = 48,
-    n_alone: int = 12,
-    n_trials: int = 400,
-    step: float = 0.5,
-    sizes: tuple[float, ...] = SIZES[3:10:2],
-    seed: int = 14,
-) -> Recording:
-    """Each of the 36 coefficients removed, moved, and alone; a run is a coefficient, row by row.
+@dataclass(frozen=True, kw_only=True)
+class KnockOuts(Experiment):
+    """Each of the 36 coefficients removed, moved, and alone.
 
-    With ψ = θ · scale and the learning rate of ``size`` for the intact rule throughout:
+    The learning rate is that of the intact rule throughout; ψ = θ · scale.
 
-        psi: of the rule, (runs,).
-        trials: of the intact rule, without the coefficient, with ψ raised and lowered by ``step``
-            times the largest |ψ|, (runs, 4, n_runs).
-        rewards: mean over all trials, likewise; −2 a trial from a blow-up on.
-        alone: trials to criterion of the single term at ``sizes`` and then at their negatives,
-            (runs, 2 · sizes, n_alone).
-        errors: first trials of the second of the four, (runs, 8, 4).
+    Attributes:
+        n_alone: networks on which a term is tried alone.
+        step: by how much ψ is raised and lowered, as a share of the largest |ψ|.
+        sizes: of updates of a term alone.
     """
-    step = step * float(np.abs(learned * scale).max())
 
-    def variants(run: int) -> np.ndarray:
-        k, ell = TERMS[run]
-        made = np.repeat(learned[None], 4, axis=0).astype(float)
-        made[1, k, ell] = 0.0
-        made[2, k, ell] += step / scale[k, ell]
-        made[3, k, ell] -= step / scale[k, ell]
-        return made
-
-    def rules(setting: Setting, run: int) -> Rule:
-        rate = size / integrand_size(setting, make_rule(learned))
-        return make_rule(variants(run), learning_rate=rate, clip=float(setting.rule.clip))
-
-    def compute(part: int) -> Arrays:
-        setting = brief_setting(n_units=n_units)
-        result, errors = outcomes(setting, rules(setting, part), seed, range(n_runs), n_trials)
-        both = tuple(sizes) + tuple(-s for s in sizes)
-        batch = at_sizes(setting, single_term(*TERMS[part]), both)
-        alone, _ = outcomes(setting, batch, seed, range(n_alone), n_trials)
-        row = {"psi": (learned * scale)[TERMS[part]], "trials": result.trials}
-        rewards = np.nan_to_num(-errors, nan=failure_reward(setting.learner))
-        row |= {"rewards": rewards.mean(axis=-1), "alone": alone.trials}
-        row |= {"errors": errors[1, :_KEPT, :VERIFIED]}
-        return {name: np.asarray(a)[None] for name, a in row.items()}
-
-    def recompute(runs: np.ndarray, arrays: Arrays) -> Arrays:
-        setting = brief_setting(n_units=n_units)
-        n = arrays["errors"].shape[1]
-        made = [errors_of(setting, rules(setting, int(run)), seed, range(n)) for run in runs]
-        return {"errors": np.stack([errors[1] for errors in made])}
-
-    parameters = {
-        "learned": np.round(learned, 6).tolist(),
-        "size": size,
-        "n_units": n_units,
-        "n_runs": n_runs,
-        "n_alone": n_alone,
-        "n_trials": n_trials,
-        "step": round(step, 6),
-        "sizes": list(sizes),
+    name = "knock_outs"
+    title = "Each coefficient of the learned rule removed, moved, and alone"
+    axis = "term"
+    seeds = {"knock-outs": seed("knock-outs")}
+    variables = {
+        "psi": Variable(("term",), "ψ of the learned rule"),
+        "trials": Variable(("term", "variant", "network"), "trials to criterion", "trials"),
+        "rewards": Variable(
+            ("term", "variant", "network"), "mean over all trials; −2 a trial from a blow-up on"
+        ),
+        "alone": Variable(
+            ("term", "signed size", "other network"),
+            "trials to criterion of the term alone; a negative size flips its sign",
+            "trials",
+        ),
+        "errors": Variable(
+            ("term", "first network", "trial"), "mean error of first trials without the term"
+        ),
     }
-    return Recording(compute, recompute, len(TERMS), parameters, seed)
+
+    comparison: MetaComparison = MetaComparison()
+    n_units: int = 100
+    n_networks: int = 48
+    n_alone: int = 12
+    n_trials: int = 400
+    step: float = 0.5
+    sizes: tuple[float, ...] = SIZES[3:10:2]
+
+    @property
+    def needs(self) -> dict[str, Experiment]:
+        return {"comparison": self.comparison, "selection": self.comparison.selection}
+
+    def coordinates(self):
+        return {
+            "term": LABELS,
+            "variant": ["intact", "without", "raised", "lowered"],
+            "network": range(self.n_networks),
+            "signed size": self._signed_sizes,
+            "other network": range(self.n_alone),
+            "first network": range(min(_KEPT, self.n_networks)),
+            "trial": range(1, VERIFIED + 1),
+        }
+
+    @property
+    def _signed_sizes(self) -> tuple[float, ...]:
+        return tuple(self.sizes) + tuple(-size for size in self.sizes)
+
+    def measure_one(self, index: int, comparison: xr.Dataset, selection: xr.Dataset):
+        setting, number = brief_setting(n_units=self.n_units), self.seeds["knock-outs"]
+        rules = self._variants(setting, index, comparison, selection)
+        networks = range(self.n_networks)
+        result, errors = outcomes(setting, rules, number, networks, self.n_trials)
+        term = at_sizes(setting, single_term(*TERMS[index]), self._signed_sizes)
+        alone, _ = outcomes(setting, term, number, range(self.n_alone), self.n_trials)
+        learned, scale = learned_coefficients(selection)
+        rewards = np.nan_to_num(-errors, nan=failure_reward(setting.learner))
+        return {
+            "psi": (learned * scale)[TERMS[index]],
+            "trials": result.trials,
+            "rewards": rewards.mean(axis=-1),
+            "alone": alone.trials,
+            "errors": errors[1, :_KEPT, :VERIFIED],
+        }
+
+    def measure_one_again(
+        self, index: int, recorded: xr.Dataset, comparison: xr.Dataset, selection: xr.Dataset
+    ):
+        setting = brief_setting(n_units=self.n_units)
+        without = self._variants(setting, index, comparison, selection)[1]
+        networks = range(recorded.errors.shape[0])
+        number = self.seeds["knock-outs"]
+        return {"errors": first_errors(setting, stack([without]), number, networks)[0]}
+
+    def _variants(
+        self, setting: Setting, index: int, comparison: xr.Dataset, selection: xr.Dataset
+    ) -> RuleStack:
+        """The rule intact, without the coefficient, with ψ raised and lowered."""
+        learned, scale = learned_coefficients(selection)
+        move = self.step * float(np.abs(learned * scale).max()) / scale[TERMS[index]]
+        thetas = np.repeat(learned[None], 4, axis=0).astype(float)
+        thetas[:, *TERMS[index]] += [0.0, 0.0, move, -move]
+        thetas[1][TERMS[index]] = 0.0
+        size = float(comparison.best.sel(rule="learned"))
+        rate = size / integrand_size(setting, make_rule(learned))
+        options = {"learning_rate": rate, "clip": float(setting.rule.clip)}
+        return stack([make_rule(theta, **options) for theta in thetas])
 
 
 def largest(theta: np.ndarray, scale: np.ndarray, count: int) -> np.ndarray:
@@ -99,126 +136,159 @@ def largest(theta: np.ndarray, scale: np.ndarray, count: int) -> np.ndarray:
     return kept.reshape(theta.shape)
 
 
-def _tuned(setting: Setting, rule: Rule, sizes, n_tuning, n_trials) -> float:
-    tried = outcomes(setting, at_sizes(setting, rule, sizes), VALIDATION, range(n_tuning), n_trials)
-    return float(sizes[int(tried[0].trials.mean(axis=-1).argmin())])
+def tuned_size(setting: Setting, rule: Rule, sizes, n_networks: int, n_trials: int) -> float:
+    """The size of the least restricted mean on the first validation networks."""
+    stacked, networks = at_sizes(setting, rule, sizes), range(n_networks)
+    result, _ = outcomes(setting, stacked, seed("validation"), networks, n_trials)
+    return float(sizes[int(result.trials.mean(axis=-1).argmin())])
 
 
-def sparse_rules(
-    learned: np.ndarray,
-    scale: np.ndarray,
-    *,
-    counts: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7, 8, 9, 36),
-    n_units: int = 100,
-    n_tuning: int = 32,
-    n_runs: int = 128,
-    n_trials: int = 400,
-    sizes: tuple[float, ...] = SIZES[3:11],
-    seed: int = 15,
-) -> Recording:
-    """The rule with only its largest coefficients, each tuned; a run is a count, the last is (3,3).
+@dataclass(frozen=True, kw_only=True)
+class SparseRules(Experiment):
+    """The learned rule with only its largest coefficients, each tuned, and (3,3).
 
-    count, best: (runs,); the last count is 0. trials: (runs, n_runs). errors: (runs, 8, 4).
+    Attributes:
+        counts: of coefficients that are kept.
+        n_tuning: validation networks on which rates are chosen.
     """
-    rules = [make_rule(largest(learned, scale, count)) for count in counts] + [miconi()]
 
-    def compute(part: int) -> Arrays:
-        setting = brief_setting(n_units=n_units)
-        best = _tuned(setting, rules[part], sizes, n_tuning, n_trials)
-        batch = at_sizes(setting, rules[part], [best])
-        result, errors = outcomes(setting, batch, seed, range(n_runs), n_trials)
-        row = {"count": (*counts, 0)[part], "best": best, "trials": result.trials[0]}
-        row |= {"errors": errors[0, :_KEPT, :VERIFIED]}
-        return {name: np.asarray(a)[None] for name, a in row.items()}
-
-    def recompute(runs: np.ndarray, arrays: Arrays) -> Arrays:
-        setting, made = brief_setting(n_units=n_units), []
-        for run in runs:
-            batch = at_sizes(setting, rules[run], [float(arrays["best"][run])])
-            made.append(errors_of(setting, batch, seed, range(min(_KEPT, n_runs)))[0])
-        return {"errors": np.stack(made)}
-
-    parameters = {
-        "learned": np.round(learned, 6).tolist(),
-        "counts": list(counts),
-        "n_units": n_units,
-        "n_tuning": n_tuning,
-        "n_runs": n_runs,
-        "n_trials": n_trials,
-        "sizes": list(sizes),
+    name = "sparse_rules"
+    title = "The learned rule with only its largest coefficients"
+    axis = "version"
+    seeds = {"sparse rules": seed("sparse rules"), "validation": seed("validation")}
+    variables = {
+        "count": Variable(("version",), "coefficients that are kept; 0 for (3,3)"),
+        "best": Variable(("version",), "size of updates of the least restricted mean"),
+        "trials": Variable(("version", "network"), "trials to criterion", "trials"),
+        "errors": Variable(("version", "first network", "trial"), "mean error of first trials"),
     }
-    return Recording(compute, recompute, len(rules), parameters, seed)
+
+    selection: Selection = Selection()
+    counts: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7, 8, 9, 36)
+    n_units: int = 100
+    n_tuning: int = 32
+    n_networks: int = 128
+    n_trials: int = 400
+    sizes: tuple[float, ...] = SIZES[3:11]
+
+    def coordinates(self):
+        return {
+            "version": [*(f"{count} largest" for count in self.counts), "(3,3)"],
+            "network": range(self.n_networks),
+            "first network": range(min(_KEPT, self.n_networks)),
+            "trial": range(1, VERIFIED + 1),
+        }
+
+    def measure_one(self, index: int, selection: xr.Dataset):
+        setting, rule = brief_setting(n_units=self.n_units), self._rule(index, selection)
+        best = tuned_size(setting, rule, self.sizes, self.n_tuning, self.n_trials)
+        stacked, networks = at_sizes(setting, rule, [best]), range(self.n_networks)
+        number = self.seeds["sparse rules"]
+        result, errors = outcomes(setting, stacked, number, networks, self.n_trials)
+        return {
+            "count": (*self.counts, 0)[index],
+            "best": best,
+            "trials": result.trials[0],
+            "errors": errors[0, :_KEPT, :VERIFIED],
+        }
+
+    def measure_one_again(self, index: int, recorded: xr.Dataset, selection: xr.Dataset):
+        setting = brief_setting(n_units=self.n_units)
+        stacked = at_sizes(setting, self._rule(index, selection), [float(recorded.best)])
+        networks = range(recorded.errors.shape[0])
+        return {"errors": first_errors(setting, stacked, self.seeds["sparse rules"], networks)[0]}
+
+    def _rule(self, index: int, selection: xr.Dataset) -> Rule:
+        if index == len(self.counts):
+            return miconi()
+        return make_rule(largest(*learned_coefficients(selection), self.counts[index]))
 
 
-# Where to: label, trials, options of `brief_setting` besides the number of units.
-TRANSFERS: tuple[tuple[str, int, float, dict], ...] = (
-    ("as trained", 400, 1.0, {}),
-    ("N × 1/2", 400, 0.5, {}),
-    ("N × 2", 400, 2.0, {}),
-    ("delay 100 ms", 400, 1.0, {"delay": 100.0}),
-    ("delay 600 ms", 400, 1.0, {"delay": 600.0}),
-    ("integration", 400, 1.0, {"task": "evidence_integration"}),
-    ("non-match", 1000, 1.0, {"task": "delayed_nonmatch_to_sample"}),
-)
+# Where to: trials, share of the units, other options of `brief_setting`.
+TRANSFERS: dict[str, tuple[int, float, dict]] = {
+    "as trained": (400, 1.0, {}),
+    "N × 1/2": (400, 0.5, {}),
+    "N × 2": (400, 2.0, {}),
+    "delay 100 ms": (400, 1.0, {"delay": 100.0}),
+    "delay 600 ms": (400, 1.0, {"delay": 600.0}),
+    "integration": (400, 1.0, {"task": "evidence_integration"}),
+    "non-match": (1000, 1.0, {"task": "delayed_nonmatch_to_sample"}),
+}
 
 
-def transfer(
-    learned: np.ndarray,
-    other: np.ndarray,
-    *,
-    cases: tuple[int, ...] = tuple(range(len(TRANSFERS))),
-    n_units: int = 100,
-    n_tuning: int = 12,
-    n_runs: int = 64,
-    share: float = 1.0,
-    sizes: tuple[float, ...] = SIZES[4:10],
-    seed: int = 16,
-) -> Recording:
-    """The learned rule elsewhere, its rate tuned there as for the others; a run is a case.
+@dataclass(frozen=True, kw_only=True)
+class Transfer(Experiment):
+    """The learned rules elsewhere, their rates tuned there as for the others.
 
-    Rules: learned on association, learned on integration, (3,3), (1,5), node perturbation.
-
-        best: size, (runs, 5). trials: (runs, 5, n_runs). horizon: (runs,).
-        errors: of the first rule, (runs, 8, 4).
-
-    Args:
+    Attributes:
+        selection, other: where the rules learned on association and on integration come from.
+        cases: of `TRANSFERS`.
+        n_tuning: validation networks on which rates are chosen.
         share: of the trials of `TRANSFERS`.
     """
-    rules = (make_rule(learned), make_rule(other), miconi(), single_term(1, 5))
-    rules += (node_perturbation(degree=5),)
 
-    def place(part: int) -> tuple[Setting, int]:
-        _, trials, units, options = TRANSFERS[cases[part]]
-        return brief_setting(n_units=round(units * n_units), **options), round(share * trials)
-
-    def compute(part: int) -> Arrays:
-        setting, n_trials = place(part)
-        best = [_tuned(setting, rule, sizes, n_tuning, n_trials) for rule in rules]
-        found = [
-            outcomes(setting, at_sizes(setting, rule, [b]), seed, range(n_runs), n_trials)
-            for rule, b in zip(rules, best, strict=True)
-        ]
-        row = {"best": best, "horizon": n_trials}
-        row |= {"trials": [result.trials[0] for result, _ in found]}
-        row |= {"errors": found[0][1][0, :_KEPT, :VERIFIED]}
-        return {name: np.asarray(a)[None] for name, a in row.items()}
-
-    def recompute(runs: np.ndarray, arrays: Arrays) -> Arrays:
-        made = []
-        for run in runs:
-            setting, _ = place(int(run))
-            batch = at_sizes(setting, rules[0], [float(arrays["best"][run, 0])])
-            made.append(errors_of(setting, batch, seed, range(min(_KEPT, n_runs)))[0])
-        return {"errors": np.stack(made)}
-
-    parameters = {
-        "learned": np.round(learned, 6).tolist(),
-        "other": np.round(other, 6).tolist(),
-        "cases": [TRANSFERS[case][0] for case in cases],
-        "n_units": n_units,
-        "n_tuning": n_tuning,
-        "n_runs": n_runs,
-        "share": share,
-        "sizes": list(sizes),
+    name = "transfer"
+    title = "The learned rules in other networks, delays and tasks"
+    axis = "case"
+    seeds = {"transfer": seed("transfer"), "validation": seed("validation")}
+    variables = {
+        "best": Variable(("case", "rule"), "size of updates of the least restricted mean"),
+        "horizon": Variable(("case",), "trials at which lifetimes are censored", "trials"),
+        "trials": Variable(("case", "rule", "network"), "trials to criterion", "trials"),
+        "errors": Variable(
+            ("case", "first network", "trial"), "mean error of first trials, learned rule"
+        ),
     }
-    return Recording(compute, recompute, len(cases), parameters, seed)
+
+    selection: Selection = Selection()
+    other: Selection = Selection.of("integration")
+    cases: tuple[str, ...] = tuple(TRANSFERS)
+    n_units: int = 100
+    n_tuning: int = 12
+    n_networks: int = 64
+    share: float = 1.0
+    sizes: tuple[float, ...] = SIZES[4:10]
+
+    def coordinates(self):
+        return {
+            "case": list(self.cases),
+            "rule": ["learned", "other", "(3,3)", "(1,5)", "node perturbation"],
+            "network": range(self.n_networks),
+            "first network": range(min(_KEPT, self.n_networks)),
+            "trial": range(1, VERIFIED + 1),
+        }
+
+    def measure_one(self, index: int, selection: xr.Dataset, other: xr.Dataset):
+        setting, n_trials = self._place(index)
+        best, results = [], []
+        for rule in self._rules(selection, other):
+            best.append(tuned_size(setting, rule, self.sizes, self.n_tuning, n_trials))
+            stacked, networks = at_sizes(setting, rule, best[-1:]), range(self.n_networks)
+            number = self.seeds["transfer"]
+            results.append(outcomes(setting, stacked, number, networks, n_trials))
+        return {
+            "best": best,
+            "horizon": n_trials,
+            "trials": [result.trials[0] for result, _ in results],
+            "errors": results[0][1][0, :_KEPT, :VERIFIED],
+        }
+
+    def measure_one_again(
+        self, index: int, recorded: xr.Dataset, selection: xr.Dataset, other: xr.Dataset
+    ):
+        setting, _ = self._place(index)
+        rule = self._rules(selection, other)[0]
+        stacked = at_sizes(setting, rule, [float(recorded.best.sel(rule="learned"))])
+        networks = range(recorded.errors.shape[0])
+        return {"errors": first_errors(setting, stacked, self.seeds["transfer"], networks)[0]}
+
+    def _place(self, index: int) -> tuple[Setting, int]:
+        """Setting and trials of a case."""
+        trials, units, options = TRANSFERS[self.cases[index]]
+        setting = brief_setting(n_units=round(units * self.n_units), **options)
+        return setting, round(self.share * trials)
+
+    @staticmethod
+    def _rules(selection: xr.Dataset, other: xr.Dataset) -> list[Rule]:
+        learned = [make_rule(learned_coefficients(data)[0]) for data in (selection, other)]
+        return [*learned, miconi(), single_term(1, 5), node_perturbation(degree=5)]

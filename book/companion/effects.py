@@ -142,6 +142,6 @@ def compare_measures(
     values = np.asarray(values, float)
     options = {"level": level / values.shape[-1]} | options
     finite = np.isfinite(values).all(axis=0).T
-    found = [rule_effect(values[:, kept, m], **options) for m, kept in enumerate(finite)]
-    size, p, detectable = (np.array(column, float) for column in zip(*found, strict=True))
+    effects = [rule_effect(values[:, kept, m], **options) for m, kept in enumerate(finite)]
+    size, p, detectable = (np.array(column, float) for column in zip(*effects, strict=True))
     return Comparison(size, p, holm(p), detectable, finite.sum(axis=1))

@@ -1,6 +1,8 @@
 """Lifetimes of a setting, and what every estimator of the meta-gradient makes of them."""
 
 import time
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -25,6 +27,20 @@ _VARIANTS = {
 }
 
 
+class Sample(NamedTuple):
+    """What a sampler makes of B lifetimes at S horizons; NaN where it is not finite.
+
+    Attributes:
+        gradients: of every variant, as ∂J/∂ψ, for each horizon (variants, B, P).
+        returns: mean reward as sampled, for each horizon (B,).
+        cost: seconds of one core for a lifetime, (S,).
+    """
+
+    gradients: list[np.ndarray]
+    returns: list[np.ndarray]
+    cost: np.ndarray
+
+
 class Sampler(NamedTuple):
     """Lifetimes that are simulated once, and the estimates made of them.
 
@@ -32,7 +48,7 @@ class Sampler(NamedTuple):
         kind: "weight", "carried", "parameter", "evolution" or "pathwise".
         size: σ or the spread; none for pathwise.
         variants: of how rewards are credited, each a case of its own.
-        n_units: N if not that of the recording; such cases have no reference direction.
+        n_units: N if not that of the experiment; such cases have no reference direction.
     """
 
     kind: str
@@ -46,47 +62,55 @@ class Sampler(NamedTuple):
         units = f", N = {self.n_units}" if self.n_units else ""
         return [f"{self.kind}{size}{units}{f', {v}' if v else ''}" for v in self.variants]
 
-    def sample(self, setting: Setting, scale: np.ndarray, seed: int, runs, horizons):
-        """Estimates (variants, B, P) of ∂J/∂ψ and returns (B,) at each horizon, and the cost.
+    def sample(
+        self,
+        setting: Setting,
+        scale: np.ndarray,
+        seed: int,
+        lifetimes: Sequence[int],
+        horizons: Sequence[int],
+    ) -> Sample:
+        """Estimates of ∂J/∂ψ, ψ = θ · ``scale``, from the lifetimes of these numbers.
 
-        NaN where not finite. Lifetimes come in equal parts; the seconds of one core for a lifetime
-        are those of the last part, so that they do not count compilation.
+        They come in equal parts; the seconds for a lifetime are those of the last part, so that
+        they do not count compilation.
         """
-        parts = np.array_split(np.array(runs), max(2, len(runs) // _TOGETHER))
+        parts = np.array_split(np.array(lifetimes), max(2, len(lifetimes) // _TOGETHER))
         arguments = [setting.arguments(seed, part) for part in parts]
-        nested = tuple(tuple(row) for row in scale.tolist())
-        if self.kind in ("evolution", "pathwise"):
-            estimator = (
-                EvolutionStrategy(spread=self.size, scale=nested) if self.size else Pathwise()
-            )
-            found = [_timed(estimator, arguments, horizon) for horizon in horizons]
-            kept = [
-                (np.where(f.finite[:, None, None], f.gradients, np.nan)[None], f.returns)
-                for f, _ in found
-            ]
-            cost = [seconds for _, seconds in found]
-        else:
-            estimator = {
-                "weight": WeightScore(sigma=self.size),
-                "carried": WeightScore(sigma=self.size, carry=True),
-                "parameter": ParameterScore(spread=self.size, scale=nested),
-            }[self.kind]
+        nested = tuple(tuple(numbers) for numbers in scale.tolist())
+        sample = self._whole if self.kind in ("evolution", "pathwise") else self._scored
+        gradients, returns, cost = sample(nested, arguments, horizons)
+        flat = [g.reshape(*g.shape[:2], -1) / scale.ravel() for g in gradients]
+        return Sample(flat, returns, np.array(cost))
 
-            def scores(*arguments):
-                return sample_scores(estimator, *arguments)
+    def _whole(self, scale, arguments, horizons) -> Sample:
+        """Estimators of whole lifetimes, simulated anew for every horizon."""
+        estimator = EvolutionStrategy(spread=self.size, scale=scale) if self.size else Pathwise()
+        timed = [_timed(estimator, arguments, horizon) for horizon in horizons]
+        gradients = [
+            np.where(estimate.finite[:, None, None], estimate.gradients, np.nan)[None]
+            for estimate, _ in timed
+        ]
+        returns = [estimate.returns for estimate, _ in timed]
+        return Sample(gradients, returns, np.array([seconds for _, seconds in timed]))
 
-            # The first trials of the longest lifetimes serve every horizon, as does their time.
-            whole, seconds = _timed(scores, arguments, max(horizons))
-            kept = [self._credited(whole, horizon) for horizon in horizons]
-            cost = [seconds * horizon / max(horizons) for horizon in horizons]
-        rows = [(g.reshape(*g.shape[:2], -1) / scale.ravel(), r) for g, r in kept]
-        return rows, np.array(cost)
+    def _scored(self, scale, arguments, horizons) -> Sample:
+        """Score functions: first trials of the longest lifetimes serve every horizon."""
+        estimator = {
+            "weight": WeightScore(sigma=self.size),
+            "carried": WeightScore(sigma=self.size, carry=True),
+            "parameter": ParameterScore(spread=self.size, scale=scale),
+        }[self.kind]
+        longest = max(horizons)
+        whole, seconds = _timed(partial(sample_scores, estimator), arguments, longest)
+        cut = [Scores(*(a[:, :horizon] for a in whole[:3]), whole.finite) for horizon in horizons]
+        gradients = [self._credited(scores) for scores in cut]
+        returns = [scores.rewards.mean(axis=1) for scores in cut]
+        return Sample(gradients, returns, np.array([seconds * h / longest for h in horizons]))
 
-    def _credited(self, whole: Scores, horizon: int):
-        cut = Scores(*(a[:, :horizon] for a in whole[:3]), whole.finite)
-        each = [score_gradients(*cut, **_VARIANTS.get(v, {})) for v in self.variants]
-        finite = whole.finite[None, :, None, None]
-        return np.where(finite, np.stack(each), np.nan), cut.rewards.mean(axis=1)
+    def _credited(self, scores: Scores) -> np.ndarray:
+        each = [score_gradients(*scores, **_VARIANTS.get(v, {})) for v in self.variants]
+        return np.where(scores.finite[None, :, None, None], np.stack(each), np.nan)
 
 
 def samplers(
@@ -110,15 +134,18 @@ def samplers(
     )
 
 
-def _timed(estimate, arguments, horizon: int):
+def _timed(estimate: Callable, arguments, horizon: int):
     """All parts joined, and the processor time of one lifetime in the last.
 
     Time of the process, not of the clock: it does not grow where the machine has other work.
     """
-    found = []
+    parts = []
     for part in arguments:
         start = time.process_time()
-        found.append(jax.block_until_ready(estimate(*part, horizon)))
+        parts.append(jax.block_until_ready(estimate(*part, horizon)))
         seconds = (time.process_time() - start) / len(part[0])
-    joined = jax.tree.map(lambda *parts: np.concatenate([np.asarray(p) for p in parts]), *found)
-    return joined, seconds
+    return jax.tree.map(_joined, *parts), seconds
+
+
+def _joined(*parts) -> np.ndarray:
+    return np.concatenate([np.asarray(part) for part in parts])

@@ -1,6 +1,21 @@
-"""Figures of the book: `plot_*` draw arrays on given Axes. Only here is matplotlib used."""
+"""Figures of the book: `plot_*` draw arrays on given Axes. Only here is matplotlib used.
 
-from collections.abc import Sequence
+A rule has one colour, dash and marker in every chapter, which follow from its name:
+
+    figures.plot_survival(ax, curve, "(1,5)")  # the label is the name of a rule
+    figures.plot_survival(ax, curve, "learned rule", figures.style("learned"))  # another label
+    ax.plot(trials, error, label="(1,5)", **figures.style("(1,5)"))  # matplotlib's own functions
+
+Other curves are told apart by their number, and have the same style in all panels of a figure:
+
+    for index, (name, curve) in enumerate(curves.items()):
+        figures.plot_band(ax, x, curve, name, figures.style(name, index))
+
+`style` gives colour and dash; with ``marker=True`` a marker as well.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -11,11 +26,49 @@ from companion.statistics import Interval, Survival
 from plasticity.model.tasks import Task
 
 # Okabe and Ito's palette, told apart by most colour-blind readers; dashes help the others.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#7F7F7F")
+BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+SKY, ORANGE, BLACK, GREY = "#56B4E9", "#E69F00", "#000000", "#7F7F7F"
+COLOURS = (BLUE, VERMILION, GREEN, PURPLE, SKY, ORANGE, BLACK, GREY)
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), "-", "--")
+MARKERS = "os^Dv<>*"
+
+# Rules that share a colour have other dashes, and are not compared curve by curve.
+_RULES: dict[str, tuple] = {
+    "learned": (VERMILION, "-", "o"),
+    "(3,3)": (BLUE, "-", "s"),
+    "(1,1)": (PURPLE, "--", "^"),
+    "(1,3)": (SKY, (0, (5, 1)), "v"),
+    "(1,5)": (GREEN, "-.", "D"),
+    "(3,5)": (ORANGE, (0, (3, 1, 1, 1)), "<"),
+    "(2,2)": (GREY, "--", "X"),
+    "(3,1)": (PURPLE, ":", ">"),
+    "(5,1)": (PURPLE, "-.", "P"),
+    "(5,3)": (SKY, "-.", "h"),
+    "(5,5)": (GREEN, ":", "d"),
+    "node perturbation": (BLACK, ":", "*"),
+    "untrained": (GREY, "-", "o"),
+    "no learning": (GREY, ":", "o"),
+    "flipped sign": (VERMILION, "--", "^"),
+    "shuffled reward": (GREEN, "--", "D"),
+    "frozen trace": (ORANGE, "-.", "v"),
+}
 
 # Of signed quantities in every chapter: negative (Hebbian coefficients) orange, positive purple.
 SIGNED = "PuOr"
+
+Style = Mapping[str, Any] | None
+
+
+def style(name: str, index: int = 0, *, marker: bool = False) -> dict[str, Any]:
+    """Colour, dash and, if asked for, marker of the rule of that name; else of curve ``index``."""
+    place = index % len(COLOURS)
+    other = (COLOURS[place], DASHES[place], MARKERS[place])
+    colour, dash, sign = _RULES.get(name, other)
+    return {"color": colour, "ls": dash} | ({"marker": sign} if marker else {})
+
+
+def _line(label: str, given: Style, *, marker: bool = False) -> dict[str, Any]:
+    return style(label, marker=marker) if given is None else dict(given)
 
 
 def use_style() -> None:
@@ -42,15 +95,15 @@ def plot_task(axes: Sequence[Axes], task: Task, title: str, conditions: Sequence
     """Inputs (upper Axes, one line a channel) and target (lower) of some conditions of a task."""
     upper, lower = axes
     times = np.arange(task.n_steps) * float(task.dt)
-    for row, condition in enumerate(conditions):
+    for place, condition in enumerate(conditions):
         for channel in range(task.n_inputs):
             values = np.asarray(task.inputs[condition, :, channel])
-            label = f"channel {channel}" if row == 0 else None
-            shift = -2.6 * row
+            label = f"channel {channel}" if place == 0 else None
+            shift = -2.6 * place
             upper.plot(times, values + shift, COLOURS[channel], ls=DASHES[channel], label=label)
         target = np.asarray(task.targets[condition])
-        lower.plot(times, target, COLOURS[-2], ls=DASHES[row], label=f"condition {condition}")
-    upper.set(title=title, yticks=[-2.6 * row for row in range(len(conditions))])
+        lower.plot(times, target, BLACK, ls=DASHES[place], label=f"condition {condition}")
+    upper.set(title=title, yticks=[-2.6 * place for place in range(len(conditions))])
     upper.set_yticklabels([f"c = {c}" for c in conditions])
     plot_window(lower, times, np.asarray(task.response))
     lower.set(xlabel="time (ms)", ylim=(-1.4, 1.4))
@@ -59,7 +112,7 @@ def plot_task(axes: Sequence[Axes], task: Task, title: str, conditions: Sequence
 def plot_window(ax: Axes, times: np.ndarray, inside: np.ndarray, label: str | None = None) -> None:
     """Shade the time steps ``inside`` a window."""
     first, last = np.flatnonzero(inside)[[0, -1]]
-    ax.axvspan(times[first], times[last], color="#E69F00", alpha=0.2, lw=0, label=label)
+    ax.axvspan(times[first], times[last], color=ORANGE, alpha=0.2, lw=0, label=label)
 
 
 def plot_activity(ax: Axes, times: np.ndarray, rates: np.ndarray, label: str) -> None:
@@ -90,30 +143,34 @@ def plot_terms(axes: np.ndarray, degree: int) -> None:
             ax.set(xticks=[], yticks=[])
             ax.grid(False)
             if k % 2 and ell % 2:
-                ax.spines[:].set(visible=True, color="#D55E00", linewidth=2)
+                ax.spines[:].set(visible=True, color=VERMILION, linewidth=2)
             if k == degree:
                 ax.set_xlabel(f"$\\ell = {ell}$")
             if ell == 0:
                 ax.set_ylabel(f"$k = {k}$")
 
 
-def plot_survival(ax: Axes, curve: Survival, label: str, index: int, band: bool = True) -> None:
+def plot_survival(
+    ax: Axes, curve: Survival, label: str, style: Style = None, *, band: bool = True
+) -> None:
     """Fraction of networks that have not reached criterion, as steps, with its 95% interval."""
-    colour, dash = COLOURS[index % len(COLOURS)], DASHES[index % len(DASHES)]
-    ax.step(curve.trials, curve.fraction, where="post", color=colour, ls=dash, label=label)
+    line = _line(label, style)
+    ax.step(curve.trials, curve.fraction, where="post", label=label, **line)
     if band:
-        options = {"step": "post", "color": colour, "alpha": 0.15, "lw": 0}
+        options = {"step": "post", "color": line["color"], "alpha": 0.15, "lw": 0}
         ax.fill_between(curve.trials, curve.low, curve.high, **options)
     ax.set(xlabel="trial", ylabel="not yet at criterion", ylim=(0, 1.02))
 
 
-def plot_tuning(ax: Axes, rates: np.ndarray, trials: np.ndarray, label: str, index: int) -> None:
+def plot_tuning(
+    ax: Axes, rates: np.ndarray, trials: np.ndarray, label: str, style: Style = None
+) -> None:
     """Restricted mean of trials (rates, runs) against learning rate; a dot marks the best."""
+    rates, trials, line = np.asarray(rates), np.asarray(trials), _line(label, style)
     known = np.isfinite(rates)
     means = trials[known].mean(axis=-1)
-    colour, dash = COLOURS[index % len(COLOURS)], DASHES[index % len(DASHES)]
-    ax.plot(rates[known], means, color=colour, ls=dash, label=label)
-    ax.plot(rates[known][means.argmin()], means.min(), "o", color=colour, ms=6)
+    ax.plot(rates[known], means, label=label, **line)
+    ax.plot(rates[known][means.argmin()], means.min(), "o", color=line["color"], ms=6)
     ax.set(xscale="log", xlabel="learning rate $\\eta$", ylabel="trials to criterion (mean)")
 
 
@@ -127,38 +184,51 @@ def plot_intervals(ax: Axes, labels: Sequence[str], intervals: Sequence[Interval
     ax.set_ylim(-0.6, len(labels) - 0.4)
 
 
-def plot_learning(ax: Axes, blocks: np.ndarray, size: int, label: str, index: int) -> None:
+def plot_learning(ax: Axes, blocks: np.ndarray, size: int, label: str, style: Style = None) -> None:
     """Mean error over networks of each block of ``size`` trials, (runs, blocks), ± 1 s.e."""
+    blocks, line = np.asarray(blocks), _line(label, style)
     middle = (np.arange(blocks.shape[1]) + 0.5) * size
     mean = blocks.mean(axis=0)
     error = blocks.std(axis=0, ddof=1) / np.sqrt(len(blocks))
-    colour, dash = COLOURS[index % len(COLOURS)], DASHES[index % len(DASHES)]
-    ax.plot(middle, mean, color=colour, ls=dash, label=label)
-    ax.fill_between(middle, mean - error, mean + error, color=colour, alpha=0.2, lw=0)
+    ax.plot(middle, mean, label=label, **line)
+    ax.fill_between(middle, mean - error, mean + error, color=line["color"], alpha=0.2, lw=0)
     ax.set(xlabel="trial", ylabel="error $\\langle|z - z^*|\\rangle$")
 
 
 def plot_band(
-    ax: Axes, x: np.ndarray, curves: np.ndarray, label: str, index: int, share: float = 1.0
+    ax: Axes,
+    x: np.ndarray,
+    curves: np.ndarray,
+    label: str,
+    style: Style = None,
+    *,
+    share: float = 1.0,
 ) -> None:
     """Median of curves (number, points) as a line, and the central ``share`` of them as a band."""
-    colour, dash = COLOURS[index % len(COLOURS)], DASHES[index % len(DASHES)]
+    line = _line(label, style)
     low, high = np.quantile(curves, [0.5 - share / 2, 0.5 + share / 2], axis=0)
-    ax.plot(x, np.median(curves, axis=0), color=colour, ls=dash, label=label)
-    ax.fill_between(x, low, high, color=colour, alpha=0.2, lw=0)
+    ax.plot(x, np.median(curves, axis=0), label=label, **line)
+    ax.fill_between(x, low, high, color=line["color"], alpha=0.2, lw=0)
 
 
-def plot_signal(ax: Axes, x: np.ndarray, numbers: np.ndarray, label: str, index: int) -> None:
+def plot_signal(
+    ax: Axes,
+    x: np.ndarray,
+    numbers: np.ndarray,
+    label: str,
+    style: Style = None,
+    *,
+    shift: float = 0.0,
+) -> None:
     """Numbers (points, 3), each with the ends of its interval, against ascending positive x.
 
-    The lines are moved apart a little, so that intervals at the same x do not hide each other.
+    Lines of other ``shift`` (…, −1, 0, 1, …) lie apart by 5% of x, so that intervals at the same x
+    do not hide each other.
     """
     estimate, low, high = np.asarray(numbers).T
     sides = np.stack([estimate - low, high - estimate])
-    options = {"color": COLOURS[index % len(COLOURS)], "ls": DASHES[index % len(DASHES)]}
-    moved = np.asarray(x) * 1.05 ** (index - 2)
-    marker = "os^Dv<>*"[index % 8]
-    ax.errorbar(moved, estimate, sides, label=label, marker=marker, ms=4, capsize=2, **options)
+    options = {"marker": "o", "ms": 4, "capsize": 2} | _line(label, style, marker=True)
+    ax.errorbar(np.asarray(x) * 1.05**shift, estimate, sides, label=label, **options)
     ax.axhline(0, color="0.3", lw=0.8)
     ax.set(xscale="log")
     ax.set_xticks(x, [f"{value:g}" for value in x])
@@ -206,12 +276,18 @@ def plot_rule_map(
 
 
 def plot_training(
-    ax: Axes, iterations: np.ndarray, values: np.ndarray, label: str, index: int, ylabel: str
+    ax: Axes,
+    iterations: np.ndarray,
+    values: np.ndarray,
+    label: str,
+    style: Style = None,
+    *,
+    ylabel: str = "",
 ) -> None:
     """A number against meta-iteration, one line a start."""
-    colour, dash = COLOURS[index % len(COLOURS)], DASHES[index % len(DASHES)]
     marker = "o" if len(values) < 20 else None
-    ax.plot(iterations, values, color=colour, ls=dash, label=label, marker=marker, ms=3.5)
+    options = {"marker": marker, "ms": 3.5} | _line(label, style)
+    ax.plot(iterations, values, label=label, **options)
     ax.set(xlabel="meta-iteration", ylabel=ylabel)
 
 
@@ -224,32 +300,37 @@ def plot_flow(ax: Axes, grid: np.ndarray, flow: np.ndarray, xlabel: str, ylabel:
     ax.grid(False)
 
 
-def plot_points(ax: Axes, at: np.ndarray, kind: str) -> None:
+def plot_points(ax: Axes, points: np.ndarray, kind: str) -> None:
     """Points (M, 2) of a plane: a stable or unstable fixed point, or a slow point."""
     marker, fill = {
         "stable": ("o", "black"),
         "unstable": ("o", "white"),
-        "slow": ("x", COLOURS[7]),
+        "slow": ("x", GREY),
     }[kind]
     label = "slow point" if kind == "slow" else f"{kind} fixed point"
     options = {"ms": 6, "zorder": 5, "mec": "black" if kind != "slow" else fill}
-    ax.plot(at[:, 0], at[:, 1], marker, mfc=fill, label=label, ls="none", **options)
+    ax.plot(points[:, 0], points[:, 1], marker, mfc=fill, label=label, ls="none", **options)
 
 
-def plot_spectrum(ax: Axes, values: np.ndarray, label: str, index: int, size: float = 5) -> None:
+def plot_spectrum(
+    ax: Axes, values: np.ndarray, label: str, style: Style = None, *, size: float = 5
+) -> None:
     """Eigenvalues in the complex plane, in units of 1/τ; the line is where modes start to grow."""
-    marker = "o^svD*"[index % 6] if size > 3 else "o"
-    colour = COLOURS[index % len(COLOURS)]
-    options = {"ms": size, "alpha": 0.6, "mew": 0, "ls": "none"}
-    ax.plot(values.real.ravel(), values.imag.ravel(), marker, color=colour, label=label, **options)
+    values = np.ravel(values)
+    options = {"marker": "o"} | _line(label, style, marker=True) | {"ls": "none"}
+    if size <= 3:
+        options["marker"] = "o"  # shapes are too small to be told apart
+    ax.plot(values.real, values.imag, label=label, ms=size, alpha=0.6, mew=0, **options)
     ax.axvline(0, color="0.3", lw=0.8)
     ax.set(xlabel="Re $\\lambda$ (1/τ)", ylabel="Im $\\lambda$ (1/τ)")
 
 
-def plot_course(ax: Axes, trials: np.ndarray, values: np.ndarray, label: str, index: int) -> None:
+def plot_course(
+    ax: Axes, trials: np.ndarray, values: np.ndarray, label: str, style: Style = None
+) -> None:
     """Mean over networks of values (moments, networks) against trials, ± 1 s.e."""
+    values, line = np.asarray(values), _line(label, style)
     mean, error = values.mean(axis=1), values.std(axis=1, ddof=1) / np.sqrt(values.shape[1])
-    colour, dash = COLOURS[index % len(COLOURS)], DASHES[index % len(DASHES)]
-    ax.plot(trials, mean, color=colour, ls=dash, marker="o", ms=3, label=label)
-    ax.fill_between(trials, mean - error, mean + error, color=colour, alpha=0.2, lw=0)
+    ax.plot(trials, mean, label=label, **({"marker": "o", "ms": 3} | line))
+    ax.fill_between(trials, mean - error, mean + error, color=line["color"], alpha=0.2, lw=0)
     ax.set(xlabel="trial")

@@ -40,8 +40,10 @@ from plasticity.learning.trial import (
     step_weights,
     weight_change,
 )
+from plasticity.meta.objective import mean_reward
 from plasticity.model.network import simulate_trial
 from plasticity.model.tasks import Task, delayed_association
+from plasticity.rules.three_factor import RuleStack
 
 _REPEATS, _ENOUGH = 5, 1.0  # times to repeat, unless this many seconds have passed
 _STEP = 1e-3  # relative, of the differences: between truncation and rounding in float32
@@ -111,7 +113,7 @@ def differences(
     moves = jnp.diag(steps).reshape(-1, *rule.coefficients.shape)
     moved = rule.coefficients[None] + jnp.concatenate([moves, -moves])
     rules = jax.tree.map(lambda a: jnp.broadcast_to(a, (len(moved), *a.shape)), rule)
-    rules = rules._replace(coefficients=moved)
+    rules = RuleStack(rules._replace(coefficients=moved))
     rewards = learn(key, network, task, rules, learner, n_trials).rewards.mean(axis=-1)
     return (rewards[: len(terms)] - rewards[len(terms) :]) / (2 * steps)
 

@@ -1,7 +1,8 @@
-"""Recorded long results: computed once at full size, committed, and verified where they are used.
+"""Records: one netCDF file each, labelled, described, and with the provenance of its arrays.
 
-A record is one ``.npz`` file: named arrays whose first axis runs over independent runs, and their
-provenance as JSON (parameters, seed, versions, processor, wall time, digest of the arrays).
+Any reader of netCDF, in Python, R, Julia or Matlab, sees dimensions, labels, units and meanings.
+The provenance stands in the attributes of the file: the experiment, its parameters, seeds and needs
+(JSON), versions, processor, day and seconds, and a digest. Each array has a digest of its own.
 """
 
 import hashlib
@@ -9,54 +10,129 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
-from tqdm import tqdm
+import xarray as xr
 
-from plasticity.files import Arrays, save_arrays
+from companion.experiment import Experiment
+from plasticity.files import replacing
 from plasticity.types import require
 
+FORMAT = 1
+_JSON = ("parameters", "seeds", "needs", "versions")
+_LIBRARIES = ("plasticity", "jax", "jaxlib", "numpy", "scipy")
 
-class Recording(NamedTuple):
-    """How a long result is computed, so that it can be recorded, remade small, and verified.
 
-    Attributes:
-        compute: part number → arrays, to be joined along their first axis, the runs.
-        recompute: indices of runs and the recorded arrays → their first entries, computed anew.
-        n_parts: how many parts there are.
-        parameters: plain numbers, strings, lists: what `load_record` compares.
-        seed: of the key that everything is drawn from.
+def folder() -> Path:
+    """Where the book's records lie: beside this package, or above the present folder.
+
+    Raises:
+        FileNotFoundError: neither.
     """
-
-    compute: Callable[[int], Arrays]
-    recompute: Callable[[np.ndarray, Arrays], Arrays]
-    n_parts: int
-    parameters: dict
-    seed: int
-
-    def live(self) -> Arrays:
-        """All parts, computed now and kept nowhere."""
-        return _join([self.compute(part) for part in range(self.n_parts)])
+    places = [Path(__file__).parents[1], *(p / "book" for p in [Path.cwd(), *Path.cwd().parents])]
+    for place in places:
+        if (place / "records").is_dir():
+            return place / "records"
+    tried = ", ".join(str(place / "records") for place in places[:2])
+    raise FileNotFoundError(
+        f"a folder of records; got none at {tried}: work in a clone of the book"
+    )
 
 
-class Record(NamedTuple):
-    """Arrays by name, and where they come from."""
-
-    arrays: Arrays
-    provenance: dict
-
-
-def _digest(arrays: Arrays) -> str:
+def digest(arrays: Mapping[str, Any]) -> str:
+    """SHA-256 of names, types, shapes and values."""
     state = hashlib.sha256()
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
         state.update(f"{name} {array.dtype.str} {array.shape} ".encode() + array.tobytes())
     return state.hexdigest()
+
+
+def described(
+    experiment: Experiment, data: xr.Dataset, needs: Mapping[str, str], seconds: float
+) -> xr.Dataset:
+    """``data`` with the provenance of an experiment that has just been measured.
+
+    Args:
+        needs: digest of the record of each need.
+        seconds: that measuring took.
+    """
+    versions = {"python": platform.python_version()} | {n: version(n) for n in _LIBRARIES}
+    provenance = {
+        "experiment": f"{type(experiment).__module__}.{type(experiment).__name__}",
+        "parameters": experiment.parameters,
+        "seeds": dict(experiment.seeds),
+        "needs": dict(needs),
+        "versions": versions,
+        "processor": _processor(),
+        "recorded": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+        "seconds": round(seconds, 1),
+    }
+    return with_provenance(data, provenance)
+
+
+def with_provenance(data: xr.Dataset, provenance: Mapping[str, Any]) -> xr.Dataset:
+    """``data`` with these attributes, and the digests of its arrays."""
+    arrays = {str(name): variable.values for name, variable in data.data_vars.items()}
+    attributes = {k: json.dumps(v) if k in _JSON else v for k, v in provenance.items()}
+    whole = data.assign_attrs(**attributes, format=FORMAT, sha256=digest(arrays))
+    for name, array in arrays.items():
+        whole[name].attrs["sha256"] = digest({name: array})
+    return whole
+
+
+def save(path: str | os.PathLike, data: xr.Dataset) -> None:
+    """Write a record, beside ``path`` and then renamed: a failure leaves the earlier file.
+
+    Raises:
+        ValueError: a folder that cannot be written to.
+    """
+    packed = {"zlib": True, "complevel": 9, "shuffle": True}
+    encoding = {
+        # No fill value: every bit is to come back, and NaN needs none.
+        name: {"_FillValue": None}
+        | (packed if variable.ndim and variable.dtype.kind != "U" else {})
+        for name, variable in data.variables.items()
+    }
+    with replacing(path) as beside:
+        data.to_netcdf(beside, engine="h5netcdf", encoding=encoding)
+
+
+def load(path: str | os.PathLike) -> xr.Dataset:
+    """A record, whole and unchanged.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: a file that is no record or is cut short, one of a newer version, or arrays that
+            do not have the digest they were saved with.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"a record; got no file {path}: make it with `make reproduce`")
+    try:
+        data = xr.load_dataset(path, engine="h5netcdf")
+    except Exception as error:  # h5py has no class of its own for what is no HDF5 file
+        rule, fix = "a record is a whole netCDF file", "restore it, or record it again"
+        raise ValueError(f"{rule}; got {path} ({error}): {fix}") from error
+    made = int(data.attrs.get("format", -1))
+    require(made >= 0, "a record with its provenance", path, "choose a file of book/records")
+    rule = f"a record of version {FORMAT} or older"
+    require(made <= FORMAT, rule, f"version {made} in {path}", "install a newer companion")
+    for name, variable in data.data_vars.items():
+        same = digest({str(name): variable.values}) == variable.attrs.get("sha256")
+        rule = f"{name} has the digest it was saved with"
+        require(same, rule, f"other values in {path}", "restore the file, or record it again")
+    return data
+
+
+def provenance(data: xr.Dataset) -> dict[str, Any]:
+    """The attributes of a record, those in JSON decoded."""
+    return {k: json.loads(v) if k in _JSON else v for k, v in data.attrs.items()}
 
 
 def _processor() -> str:
@@ -67,117 +143,3 @@ def _processor() -> str:
         names = []
     name = names[0] if names else platform.processor() or platform.machine()
     return f"{name}, {os.cpu_count()} cores, {jax.default_backend()}"
-
-
-def save_record(
-    path: str | os.PathLike, arrays: Arrays, *, parameters: dict, seed: int, seconds: float
-) -> Record:
-    """Save ``arrays`` with their provenance; an earlier file is replaced only by a whole new one.
-
-    Args:
-        parameters: plain numbers, strings, lists: what `load_record` will compare.
-        seed: of the key that everything was drawn from.
-        seconds: wall time of the computation.
-    """
-    libraries = ("plasticity", "jax", "jaxlib", "numpy", "scipy")
-    provenance = {
-        "parameters": json.loads(json.dumps(parameters)),
-        "seed": seed,
-        "versions": {"python": platform.python_version()} | {n: version(n) for n in libraries},
-        "processor": _processor(),
-        "recorded": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
-        "seconds": round(seconds, 1),
-        "sha256": _digest(arrays),
-    }
-    save_arrays(path, arrays | {"provenance": np.array(json.dumps(provenance))})
-    return Record(arrays, provenance)
-
-
-def load_record(path: str | os.PathLike, parameters: dict | None = None) -> Record:
-    """Load a record, refusing one that was made with other parameters or has changed since.
-
-    Raises:
-        FileNotFoundError: there is no such record.
-        ValueError: the parameters differ (the message lists which), or the digest does not fit.
-    """
-    with np.load(path, allow_pickle=False) as file:
-        arrays = {name: file[name] for name in file.files if name != "provenance"}
-        provenance = json.loads(str(file["provenance"]))
-    whole = _digest(arrays) == provenance["sha256"]
-    require(whole, "a record's arrays have the digest they were saved with", path, "restore it")
-    if parameters is not None:
-        wanted, made = json.loads(json.dumps(parameters)), provenance["parameters"]
-        names = sorted(wanted.keys() | made.keys())
-        differ = {n: (made.get(n), wanted.get(n)) for n in names if made.get(n) != wanted.get(n)}
-        rule = "a record is used with the parameters it was made with (made, wanted)"
-        require(not differ, rule, differ, "record again with `make reproduce`, or ask for those")
-    return Record(arrays, provenance)
-
-
-def verify_record(
-    record: Record,
-    recompute: Callable[[np.ndarray, Arrays], Arrays],
-    *,
-    tolerance: float,
-    fraction: float = 0.05,
-) -> float:
-    """Recompute some runs in float64 and compare; returns the largest difference.
-
-    The runs are chosen by a hash of the package's version and the record's digest: at least
-    ``fraction`` of them, others with every release. ``recompute`` gets their indices and the
-    recorded arrays, and returns arrays (runs, …, h) under the same names, over a horizon h short
-    enough for float32 and float64 to agree; they are compared with the first h entries.
-
-    Raises:
-        ValueError: a difference above ``tolerance``, or nothing finite to compare.
-    """
-    n_runs = len(next(iter(record.arrays.values())))
-    text = version("plasticity") + record.provenance["sha256"]
-    chooser = np.random.default_rng(list(hashlib.sha256(text.encode()).digest()))
-    chosen = np.sort(chooser.permutation(n_runs)[: int(np.ceil(fraction * n_runs))])
-    with jax.enable_x64(True):
-        fresh = recompute(chosen, record.arrays)
-    worst = 0.0
-    for name in fresh:
-        array = np.asarray(fresh[name])
-        kept = record.arrays[name][chosen][..., : array.shape[-1]]
-        require(bool(np.isfinite(array).any()), "a recomputed run is finite", name, "shorten it")
-        same = np.array_equal(np.isnan(kept), np.isnan(array))
-        gap = float(np.nanmax(np.abs(kept - array))) if same else np.inf
-        rule = f"recomputed {name} within {tolerance:g} of the record"
-        require(gap <= tolerance, rule, f"{gap:g} in runs {chosen.tolist()}", "record it again")
-        worst = max(worst, gap)
-    return worst
-
-
-def record_in_parts(
-    path: str | os.PathLike, recording: Recording, scratch: str | os.PathLike
-) -> Record:
-    """Compute a record part by part, each kept in ``scratch`` at once, so it can be interrupted.
-
-    Parts already there under the same parameters, seed and package version are not computed again.
-
-    Raises:
-        ValueError: an array is named ``seconds``, which is what the time of a part is kept under.
-    """
-    name, parameters, seed = Path(path).stem, recording.parameters, recording.seed
-    identity = json.dumps([parameters, seed, version("plasticity")], sort_keys=True)
-    tag = hashlib.sha256(identity.encode()).hexdigest()[:16]
-    files = [Path(scratch) / f"{name}-{tag}-{part}.npz" for part in range(recording.n_parts)]
-    for part, file in enumerate(tqdm(files, desc=name)):
-        if not file.exists():
-            start = time.perf_counter()
-            arrays = _join([recording.compute(part)])
-            free = "seconds" not in arrays
-            require(free, "no array is named seconds", sorted(arrays), "give it another name")
-            save_arrays(file, arrays | {"seconds": np.array(time.perf_counter() - start)})
-    parts = []
-    for file in files:
-        with np.load(file) as arrays:
-            parts.append(dict(arrays))
-    seconds = float(sum(part.pop("seconds") for part in parts))
-    return save_record(path, _join(parts), parameters=parameters, seed=seed, seconds=seconds)
-
-
-def _join(parts: list[Arrays]) -> Arrays:
-    return {name: np.concatenate([np.asarray(p[name]) for p in parts]) for name in parts[0]}

@@ -1,18 +1,24 @@
-"""What each rule does to the same networks, as dynamical systems; to be recorded.
+"""Chapter 09: what each rule does to the same networks, as dynamical systems.
 
-Seed: 17. The learning rates are those of the comparison of rules, chosen on other networks.
+The learning rates are those of the comparison of rules, chosen on other networks.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax
 import numpy as np
+import xarray as xr
 
-from companion.held_out_recordings import compared_rules
-from companion.record import Recording
+from companion.experiment import Experiment, Variable
+from companion.learned_rule import MetaComparison, compared_rules, learned_coefficients
+from companion.seeds import seed
 from companion.settings import brief_setting
-from companion.tuning import at_sizes
+from companion.tuning import VERIFIED, at_sizes
 from plasticity.dynamics.portrait import (
+    POINT_MEASURES,
+    TRIAL_MEASURES,
     Portrait,
     Trials,
     draw_portrait,
@@ -21,22 +27,36 @@ from plasticity.dynamics.portrait import (
     unperturbed_trials,
 )
 from plasticity.dynamics.spectrum import jacobian
-from plasticity.files import Arrays
-from plasticity.learning.criterion import trials_to_criterion
+from plasticity.learning.criterion import TrialsToCriterion, trials_to_criterion
 from plasticity.learning.setting import Setting
 from plasticity.model.network import Network
 from plasticity.rules.three_factor import Rule, zero
 from plasticity.types import require
 
-SEED = 17
 RULES = ("untrained", "(3,3)", "(1,1)", "(1,5)", "learned", "node perturbation")
+MEASURES = TRIAL_MEASURES + POINT_MEASURES
+STAGES = ("at criterion", "after all trials")
 _BLOCK = 20  # trials between the moments at which weights are kept
-_EARLY = 4  # trials over which float32 and float64 agree
-_KEPT = 2  # networks whose weights are kept
+_KEPT = 2  # networks whose last weights are kept
+_EARLY = 8  # networks that are looked at after their first trials
+
+
+class Beginning(NamedTuple):
+    """A network before it learns, and its trials without kicks."""
+
+    network: Network
+    trials: Trials
+
+    def with_weights(self, W: np.ndarray) -> Network:
+        """The network with other recurrent weights."""
+        return self.network._replace(W=W)
 
 
 def rule_of(setting: Setting, name: str, learned: np.ndarray, size: float) -> Rule:
     """The rule called ``name`` at the rate of ``size``, see `companion.tuning.at_sizes`.
+
+    Args:
+        learned: θ of the rule called "learned".
 
     Raises:
         ValueError: an unknown name.
@@ -44,159 +64,233 @@ def rule_of(setting: Setting, name: str, learned: np.ndarray, size: float) -> Ru
     require(name in RULES, "a rule of this chapter", repr(name), f"choose from {RULES}")
     if name == "untrained":
         return zero(degree=5, clip=float(setting.rule.clip))
-    rule = compared_rules(learned, ((3, 3), (1, 1), (1, 5)))[name]
-    return jax.tree.map(lambda a: a[0], at_sizes(setting, rule, [size]))
-
-
-def compared_sizes(learned: np.ndarray, arrays: Arrays) -> dict[str, float]:
-    """The size that `companion.held_out_recordings.meta_comparison` chose for every rule here."""
-    names = list(compared_rules(learned))
-    return {name: float(arrays["best"][names.index(name)]) for name in RULES[1:]}
+    return at_sizes(setting, compared_rules(learned)[name], [size])[0]
 
 
 def weights_over_learning(
-    setting: Setting, rule: Rule, seed: int, runs, n_trials: int
+    setting: Setting, rule: Rule, number: int, networks: Sequence[int], n_trials: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """W after 0, 20, 40, … trials, (blocks + 1, runs, N, N), and which trials were correct.
+    """W after 0, 20, 40, … trials, (blocks + 1, networks, N, N), and which trials were correct.
+
+    Args:
+        number: the seed of the networks and their trials.
 
     Raises:
         ValueError: n_trials not a multiple of 20.
     """
     fits = n_trials >= _BLOCK and n_trials % _BLOCK == 0
     require(fits, f"n_trials a multiple of {_BLOCK}", n_trials, "round it")
-    states, correct = [np.asarray(setting.networks(seed, runs).W)], []
+    weights, correct = [np.asarray(setting.networks(number, networks).W)], []
     state = None
     for _ in range(n_trials // _BLOCK):
-        lifetimes = setting.learn(seed, runs, _BLOCK, rule, state=state)
+        lifetimes = setting.learn(number, networks, _BLOCK, rule, state=state)
         state = lifetimes.state
-        states.append(np.asarray(state.W))
+        weights.append(np.asarray(state.W))
         correct.append(np.asarray(lifetimes.correct))
-    return np.stack(states), np.concatenate(correct, axis=-1)
+    return np.stack(weights), np.concatenate(correct, axis=-1)
 
 
-def spectrum_at(network: Network, portrait: Portrait, transfer) -> np.ndarray:
-    """Eigenvalues at the operating point of the first condition, (N,); NaN if there is none."""
+def beginnings(setting: Setting, number: int, n_networks: int) -> list[Beginning]:
+    """The first networks of a seed, as they are before they learn."""
+    together = setting.networks(number, range(n_networks))
+    networks = [jax.tree.map(lambda a, i=i: a[i], together) for i in range(n_networks)]
+    at_task = (setting.task, setting.learner)
+    return [Beginning(n, unperturbed_trials(n, *at_task, seed=number)) for n in networks]
+
+
+def numbers_of_trials(
+    setting: Setting, number: int, W: np.ndarray, before: Sequence[Beginning]
+) -> np.ndarray:
+    """`TRIAL_MEASURES` of networks whose weights are now W, (networks, 8)."""
+    task, learner, numbers = setting.task, setting.learner, []
+    for weights, beginning in zip(W, before, strict=True):
+        network = beginning.with_weights(weights)
+        trials = unperturbed_trials(network, task, learner, seed=number)
+        numbers.append(list(trial_measures(network, trials, learner, beginning).values()))
+    return np.array(numbers)
+
+
+def operating_spectrum(network: Network, portrait: Portrait, transfer) -> np.ndarray:
+    """Eigenvalues at the operating point of the first condition, (N, 2); NaN if there is none.
+
+    Real and imaginary parts, 1/τ.
+    """
     x = portrait.operating[0]
-    if not np.isfinite(x).all():
-        return np.full(len(x), np.nan, complex)
-    return np.linalg.eigvals(jacobian(np.asarray(network.W), x, transfer)).astype(complex)
+    values = np.full(len(x), np.nan, complex)
+    if np.isfinite(x).all():
+        values = np.linalg.eigvals(jacobian(np.asarray(network.W), x, transfer)).astype(complex)
+    return np.stack([values.real, values.imag], axis=-1).astype(np.float32)
 
 
-def rule_dynamics(
-    learned: np.ndarray,
-    sizes: dict[str, float],
-    *,
-    rules: tuple[str, ...] = RULES,
-    n_units: int = 100,
-    n_runs: int = 32,
-    n_trials: int = 400,
-    n_starts: int = 200,
-    moments: tuple[int, ...] = (0, 20, 40, 80, 160, 400),
-    seed: int = SEED,
-) -> Recording:
-    """Networks taken apart after learning by every rule from the same starts; a run is a rule.
+@dataclass(frozen=True, kw_only=True)
+class RuleDynamics(Experiment):
+    """Networks taken apart after learning by every rule from the same starts.
 
-        trials, reached: to criterion, (rules, runs).
-        course: the numbers of `trial_measures` at ``moments``, (rules, moments, runs, 8).
-        measures: those and the numbers of `point_measures`, (rules, 2, runs, 26), first at the
-            block of 20 trials in which criterion was reached (NaN where it never was), then after
-            all trials.
-        eigenvalues: at the operating point of condition 0 after all trials, (rules, runs, N, 2).
-        weights, operating: after all trials, of the first two runs, (rules, 2, …).
-        kept: the numbers of `trial_measures` of these, (rules, 2, 8).
-        early: the same of eight runs after four trials, (rules, 8, 8).
-
-    Args:
-        sizes: of every rule but the untrained one, as in `companion.tuning.at_sizes`.
-        moments: trials, multiples of 20.
+    Attributes:
+        comparison: in which the rates of the rules were chosen, and for which the learned rule was.
+        rules: names in `RULES`.
+        n_starts: of the search for fixed points, for each network and constant input.
+        moments: trials after which networks are looked at, multiples of 20.
 
     Raises:
-        ValueError: moments that are not reached or not multiples of 20.
+        ValueError: an unknown rule, moments that are not reached or not multiples of 20.
     """
-    inside = all(m % _BLOCK == 0 and 0 <= m <= n_trials for m in moments)
-    require(inside, f"moments are multiples of {_BLOCK} up to {n_trials}", moments, "round them")
-    setting = brief_setting(n_units=n_units)
-    at_task = (setting.task, setting.learner)
 
-    def networks(W, runs) -> Iterator[Network]:
-        made = setting.networks(seed, runs)
-        for row in range(len(W)):
-            yield jax.tree.map(lambda a, row=row: a[row], made)._replace(W=W[row])
-
-    def start(runs) -> list[tuple[Network, Trials]]:
-        begun = networks(np.asarray(setting.networks(seed, runs).W), runs)
-        return [(n, unperturbed_trials(n, *at_task, seed=seed)) for n in begun]
-
-    def of_trials(W, before) -> np.ndarray:
-        rows = []
-        for network, (first, trials) in zip(networks(W, range(len(W))), before, strict=True):
-            now = unperturbed_trials(network, *at_task, seed=seed)
-            row = trial_measures(network, now, setting.learner, (first, trials))
-            rows.append(list(row.values()))
-        return np.array(rows)
-
-    def portrayed(network, before) -> tuple[list[float], Portrait]:
-        portrait = draw_portrait(network, *at_task, n_starts=n_starts, seed=seed)
-        row = trial_measures(network, portrait.trials, setting.learner, before)
-        row |= point_measures(network, portrait, setting.learner)
-        return list(row.values()), portrait
-
-    def early(name: str, before) -> np.ndarray:
-        rule = rule_of(setting, name, learned, sizes.get(name, 0.0))
-        W = setting.learn(seed, range(len(before)), _EARLY, rule).state.W
-        return of_trials(np.asarray(W), before)
-
-    def compute(part: int) -> Arrays:
-        name, runs = rules[part], range(n_runs)
-        rule = rule_of(setting, name, learned, sizes.get(name, 0.0))
-        W, correct = weights_over_learning(setting, rule, seed, runs, n_trials)
-        result = trials_to_criterion(correct)
-        before = start(runs)
-        course = [of_trials(W[m // _BLOCK], before) for m in moments]
-        last = [portrayed(n, b) for n, b in zip(networks(W[-1], runs), before, strict=True)]
-        block = -(-result.trials // _BLOCK)
-        met = networks(W[block, np.arange(n_runs)], runs)
-        unmet = [np.nan] * len(last[0][0])
-        first = [
-            # What never learns is the same at every moment.
-            row if name == "untrained" else portrayed(n, b)[0] if reached else unmet
-            for n, b, reached, (row, _) in zip(met, before, result.reached, last, strict=True)
-        ]
-        transfer = setting.learner.dynamics.transfer
-        values = np.array(
-            [
-                spectrum_at(n, p, transfer)
-                for n, (_, p) in zip(networks(W[-1], runs), last, strict=True)
-            ]
-        )
-        row = result._asdict() | {
-            "course": course,
-            "measures": [first, [numbers for numbers, _ in last]],
-            "eigenvalues": np.stack([values.real, values.imag], axis=-1).astype(np.float32),
-            "weights": W[-1, :_KEPT],
-            "operating": [portrait.operating for _, portrait in last[:_KEPT]],
-            "kept": of_trials(W[-1, :_KEPT], before[:_KEPT]),
-            "early": early(name, before[:8]),
-        }
-        return {key: np.asarray(a)[None] for key, a in row.items()}
-
-    def recompute(which: np.ndarray, arrays: Arrays) -> Arrays:
-        before = start(range(arrays["early"].shape[1]))
-        rows = [int(row) for row in which]
-        kept = [of_trials(arrays["weights"][row], before[:_KEPT]) for row in rows]
-        return {
-            "kept": np.stack(kept),
-            "early": np.stack([early(rules[row], before) for row in rows]),
-        }
-
-    parameters = {
-        "learned": np.round(learned, 6).tolist(),
-        "sizes": sizes,
-        "rules": list(rules),
-        "n_units": n_units,
-        "n_runs": n_runs,
-        "n_trials": n_trials,
-        "n_starts": n_starts,
-        "moments": list(moments),
+    name = "rule_dynamics"
+    title = "Networks as dynamical systems, after learning by every rule from the same starts"
+    axis = "rule"
+    seeds = {"dynamics": seed("dynamics")}
+    variables = {
+        "trials": Variable(("rule", "network"), "trials to criterion", "trials"),
+        "reached": Variable(("rule", "network"), "whether the criterion was met"),
+        "course": Variable(
+            ("rule", "moment", "network", "trial_measure"),
+            "numbers from trials without kicks after so many trials of learning; abscissas in 1/τ",
+        ),
+        "measures": Variable(
+            ("rule", "stage", "network", "measure"),
+            "numbers from trials without kicks and from fixed points, first at the block of 20"
+            " trials in which the criterion was met (NaN where it never was), then after all"
+            " trials; abscissas in 1/τ",
+            "1 (frequency: Hz)",
+        ),
+        "eigenvalues": Variable(
+            ("rule", "network", "mode", "component"),
+            "of the Jacobian at the operating point of the first cue, after all trials; NaN where"
+            " there is none",
+            "1/τ",
+        ),
+        "weights": Variable(
+            ("rule", "kept_network", "post", "pre"), "W after all trials, of the first networks"
+        ),
+        "operating": Variable(
+            ("rule", "kept_network", "condition", "unit"),
+            "x of the fixed point nearest to where the trials of a cue end, with these weights; NaN"
+            " where there is none",
+        ),
+        "kept": Variable(
+            ("rule", "kept_network", "trial_measure"),
+            "numbers from trials without kicks, with these weights; abscissas in 1/τ",
+        ),
+        "early": Variable(
+            ("rule", "early_network", "trial_measure"),
+            f"the same of the first networks after {VERIFIED} trials of learning",
+        ),
     }
-    return Recording(compute, recompute, len(rules), parameters, seed)
+
+    comparison: MetaComparison = MetaComparison()
+    rules: tuple[str, ...] = RULES
+    n_units: int = 100
+    n_networks: int = 32
+    n_trials: int = 400
+    n_starts: int = 200
+    moments: tuple[int, ...] = (0, 20, 40, 80, 160, 400)
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.rules if name not in RULES]
+        require(not unknown, "rules of this chapter", unknown, f"choose from {RULES}")
+        inside = all(m % _BLOCK == 0 and 0 <= m <= self.n_trials for m in self.moments)
+        rule = f"moments are multiples of {_BLOCK} up to {self.n_trials}"
+        require(inside, rule, self.moments, "leave the others out")
+
+    @property
+    def needs(self) -> dict[str, Experiment]:
+        return {"comparison": self.comparison, "selection": self.comparison.selection}
+
+    def coordinates(self):
+        return {
+            "rule": list(self.rules),
+            "network": range(self.n_networks),
+            "moment": list(self.moments),
+            "trial_measure": list(TRIAL_MEASURES),
+            "stage": list(STAGES),
+            "measure": list(MEASURES),
+            "component": ["real", "imaginary"],
+            "kept_network": range(min(_KEPT, self.n_networks)),
+            "early_network": range(min(_EARLY, self.n_networks)),
+        }
+
+    def measure_one(self, index: int, comparison: xr.Dataset, selection: xr.Dataset):
+        setting, number = self._setting, self.seeds["dynamics"]
+        rule = self._rule(index, comparison, selection)
+        networks, before = range(self.n_networks), beginnings(setting, number, self.n_networks)
+        W, correct = weights_over_learning(setting, rule, number, networks, self.n_trials)
+        result = trials_to_criterion(correct)
+        last, portraits = self._taken_apart(W[-1], before)
+        # What never learns is the same at every moment.
+        untrained = self.rules[index] == "untrained"
+        first = last if untrained else self._at_criterion(W, result, before)
+        kept = (W[-1, :_KEPT], before[:_KEPT])
+        return result._asdict() | {
+            "course": [
+                numbers_of_trials(setting, number, W[m // _BLOCK], before) for m in self.moments
+            ],
+            "measures": [first, last],
+            "eigenvalues": self._spectra(W[-1], before, portraits),
+            "weights": kept[0],
+            "operating": [portrait.operating for portrait in portraits[:_KEPT]],
+            "kept": numbers_of_trials(setting, number, *kept),
+            "early": self._early(rule, before[:_EARLY]),
+        }
+
+    def measure_one_again(
+        self, index: int, recorded: xr.Dataset, comparison: xr.Dataset, selection: xr.Dataset
+    ):
+        setting, number = self._setting, self.seeds["dynamics"]
+        W = recorded.weights.values
+        before = beginnings(setting, number, recorded.sizes["early_network"])
+        return {
+            "kept": numbers_of_trials(setting, number, W, before[: len(W)]),
+            "early": self._early(self._rule(index, comparison, selection), before),
+        }
+
+    @property
+    def _setting(self) -> Setting:
+        # Made each time, in the precision of the moment: verification is in float64.
+        return brief_setting(n_units=self.n_units)
+
+    def _rule(self, index: int, comparison: xr.Dataset, selection: xr.Dataset) -> Rule:
+        """A rule at the rate that the comparison chose for it."""
+        name, (learned, _) = self.rules[index], learned_coefficients(selection)
+        size = 0.0 if name == "untrained" else float(comparison.best.sel(rule=name))
+        return rule_of(self._setting, name, learned, size)
+
+    def _taken_apart(
+        self, W: np.ndarray, before: Sequence[Beginning]
+    ) -> tuple[np.ndarray, list[Portrait]]:
+        """`MEASURES` of networks whose weights are now W, (networks, 26), and their portraits."""
+        setting, numbers, portraits = self._setting, [], []
+        learner = setting.learner
+        options = {"n_starts": self.n_starts, "seed": self.seeds["dynamics"]}
+        for weights, beginning in zip(W, before, strict=True):
+            network = beginning.with_weights(weights)
+            portrait = draw_portrait(network, setting.task, learner, **options)
+            of_trials = trial_measures(network, portrait.trials, learner, beginning)
+            of_points = point_measures(network, portrait, learner)
+            numbers.append([*of_trials.values(), *of_points.values()])
+            portraits.append(portrait)
+        return np.array(numbers), portraits
+
+    def _at_criterion(
+        self, W: np.ndarray, result: TrialsToCriterion, before: Sequence[Beginning]
+    ) -> np.ndarray:
+        """`MEASURES` at the block that met the criterion, (networks, 26); NaN if none did."""
+        numbers = np.full((len(before), len(MEASURES)), np.nan)
+        which = np.flatnonzero(result.reached)
+        if len(which):
+            blocks = -(-result.trials[which] // _BLOCK)
+            numbers[which] = self._taken_apart(W[blocks, which], [before[i] for i in which])[0]
+        return numbers
+
+    def _spectra(
+        self, W: np.ndarray, before: Sequence[Beginning], portraits: Sequence[Portrait]
+    ) -> list[np.ndarray]:
+        transfer = self._setting.learner.dynamics.transfer
+        each = zip(W, before, portraits, strict=True)
+        return [operating_spectrum(b.with_weights(w), p, transfer) for w, b, p in each]
+
+    def _early(self, rule: Rule, before: Sequence[Beginning]) -> np.ndarray:
+        """`TRIAL_MEASURES` after few trials, (networks, 8)."""
+        setting, number = self._setting, self.seeds["dynamics"]
+        lifetimes = setting.learn(number, range(len(before)), VERIFIED, rule)
+        return numbers_of_trials(setting, number, np.asarray(lifetimes.state.W), before)

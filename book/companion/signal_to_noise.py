@@ -14,29 +14,31 @@ def signal_to_noise(estimates: Estimates) -> Float[np.ndarray, "3"]:
     over estimates, put around the result; without a signal it is too wide rather than too narrow.
     """
     n = len(estimates)
-
-    def of(weights):
-        mean = weights @ estimates / n
-        variance = (weights @ estimates**2 / n - mean**2).sum(axis=-1) * n / (n - 1)
-        # Few estimates leave resamples of one of them alone, which have no variance.
-        some = np.where(variance > 1e-12 * np.sum(mean**2, axis=-1), variance, np.nan)
-        return (np.sum(mean**2, axis=-1) - variance / n) / some
-
-    drawn = of(_resamples(n))
+    drawn = _signal(_resamples(n), estimates)
     low, high = np.nanquantile(drawn - np.nanmean(drawn), (0.025, 0.975))
-    return of(np.ones(n)) + np.array([0.0, min(low, 0.0), max(high, 0.0)])
+    return _signal(np.ones(n), estimates) + np.array([0.0, min(low, 0.0), max(high, 0.0)])
+
+
+def _signal(weights: np.ndarray, estimates: Estimates) -> np.ndarray:
+    n = len(estimates)
+    mean = weights @ estimates / n
+    variance = (weights @ estimates**2 / n - mean**2).sum(axis=-1) * n / (n - 1)
+    # Few estimates leave resamples of one of them alone, which have no variance.
+    some = np.where(variance > 1e-12 * np.sum(mean**2, axis=-1), variance, np.nan)
+    return (np.sum(mean**2, axis=-1) - variance / n) / some
 
 
 def alignment(estimates: Estimates, direction: Float[np.ndarray, "P"]) -> Float[np.ndarray, "3"]:
     """Cosine of the mean estimate with a direction, and a 95% bootstrap interval over estimates."""
-
-    def of(weights):
-        mean = weights @ estimates
-        length = np.linalg.norm(mean, axis=-1) * np.linalg.norm(direction)
-        return mean @ direction / np.maximum(length, 1e-300)
-
     n = len(estimates)
-    return np.append(of(np.ones(n)), np.quantile(of(_resamples(n)), (0.025, 0.975)))
+    drawn = _cosine(_resamples(n), estimates, direction)
+    return np.append(_cosine(np.ones(n), estimates, direction), np.quantile(drawn, (0.025, 0.975)))
+
+
+def _cosine(weights: np.ndarray, estimates: Estimates, direction: np.ndarray) -> np.ndarray:
+    mean = weights @ estimates
+    length = np.linalg.norm(mean, axis=-1) * np.linalg.norm(direction)
+    return mean @ direction / np.maximum(length, 1e-300)
 
 
 def mean_and_error(estimates: Float[np.ndarray, "B *rest"]) -> Float[np.ndarray, "2 *rest"]:

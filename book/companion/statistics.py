@@ -4,6 +4,7 @@ import warnings
 from typing import NamedTuple
 
 import numpy as np
+import xarray as xr
 from scipy import stats
 
 from plasticity.learning.criterion import TrialsToCriterion
@@ -35,8 +36,13 @@ class Interval(NamedTuple):
     high: float
 
 
-def survival_curve(result: TrialsToCriterion, horizon: int) -> Survival:
-    """Kaplan–Meier curve (J. Am. Stat. Assoc. 53:457, 1958) of one group of runs, by scipy."""
+def survival_curve(result: TrialsToCriterion | xr.Dataset, horizon: int) -> Survival:
+    """Kaplan–Meier curve (J. Am. Stat. Assoc. 53:457, 1958) of one group of runs, by scipy.
+
+    Args:
+        result: a `TrialsToCriterion`, or the ``trials`` and ``reached`` of one group of an
+            experiment.
+    """
     trials, reached = np.ravel(result.trials), np.ravel(result.reached)
     censored = stats.CensoredData(uncensored=trials[reached], right=trials[~reached])
     if not reached.any():

@@ -9,12 +9,13 @@ import numpy as np
 from plasticity.learning.criterion import TrialsToCriterion, surviving_trials
 from plasticity.learning.setting import Setting
 from plasticity.learning.trial import draw_episode, first_trajectory
-from plasticity.rules.three_factor import Rule, make_rule
+from plasticity.rules.three_factor import Rule, RuleStack, make_rule, stack
 from plasticity.types import require
 
 # Rates in units of the inverse size of a rule's integrand, half a decade apart.
 SIZES = tuple(float(f"{10 ** (e / 2):.3g}") for e in range(-10, 2))
 VERIFIED = 4  # trials over which float32 and float64 agree
+_TOGETHER = 8  # networks
 
 
 def first_activity(setting: Setting, seed: int, n: int) -> tuple[np.ndarray, ...]:
@@ -61,17 +62,20 @@ def integrand_size(setting: Setting, rule: Rule, *, seed: int = 12, n: int = 4) 
     return square**0.5
 
 
-def at_sizes(setting: Setting, rule: Rule, sizes) -> Rule:
-    """A batch of the rule at the learning rates size / `integrand_size`; negative ones flip θ."""
-    sizes = np.asarray(sizes, float)
-    rates = np.abs(sizes) / integrand_size(setting, rule)
-    theta = np.sign(sizes)[:, None, None] * np.asarray(rule.coefficients)
-    made = make_rule(theta, learning_rate=rates, clip=float(setting.rule.clip))
-    return made._replace(true_kick=jnp.full(sizes.shape, rule.true_kick))
+def at_sizes(setting: Setting, rule: Rule, sizes) -> RuleStack:
+    """The rule at each of the learning rates size / `integrand_size`; negative ones flip θ."""
+    unit, theta = integrand_size(setting, rule), np.asarray(rule.coefficients)
+    options = {"clip": float(setting.rule.clip), "true_kick": bool(rule.true_kick)}
+    return stack(
+        [
+            make_rule(np.sign(size) * theta, learning_rate=abs(size) / unit, **options)
+            for size in np.asarray(sizes, float)
+        ]
+    )
 
 
 def outcomes(
-    setting: Setting, rules: Rule, seed: int, runs, n_trials: int
+    setting: Setting, rules: RuleStack, seed: int, runs, n_trials: int
 ) -> tuple[TrialsToCriterion, np.ndarray]:
     """Trials to criterion (rules, networks), a blow-up being a failure, and errors (…, H)."""
     lifetimes = setting.learn(seed, runs, n_trials, rules)
@@ -89,8 +93,15 @@ def visibility(setting: Setting, *, seed: int, n: int = 8) -> float:
     return float(1 - np.sum((kicks - fitted) ** 2) / np.sum(kicks**2))
 
 
-def errors_of(
-    setting: Setting, rules: Rule, seed: int, runs, n_trials: int = VERIFIED
-) -> np.ndarray:
-    """Errors of first trials, fewer than the window of the criterion, (rules, networks, H)."""
-    return np.asarray(setting.learn(seed, runs, n_trials, rules).errors)
+def first_errors(setting: Setting, rules: RuleStack, seed: int, runs) -> np.ndarray:
+    """Errors of the first four trials, (rules, networks, 4): what is measured again.
+
+    Rules one by one, networks eight by eight: one small program serves all records of a setting.
+    """
+    runs = np.asarray(runs)
+    # The last eight are filled up with repeats.
+    eights = np.resize(runs, (-(-len(runs) // _TOGETHER), _TOGETHER))
+    errors = [
+        [setting.learn(seed, eight, VERIFIED, rule).errors for eight in eights] for rule in rules
+    ]
+    return np.asarray(errors).reshape(len(rules), -1, VERIFIED)[:, : len(runs)]

@@ -1,7 +1,8 @@
 """Stage the book's sources and build them with Jupyter Book, warnings as errors.
 
 The HTML keeps the layout of the repository, so that its links to the repository hold. One long
-page, for print, and an export need the root document at the top: there the sources lie flat.
+page, for print, and an export need the root document at the top: there what is in book/ lies at
+the top, with chapters/ and pages/ below it.
 """
 
 import os
@@ -14,8 +15,12 @@ import nbformat
 import yaml
 from parameter_tables import with_parameter_table
 
-BOOK = Path(__file__).resolve().parent
+TOOLS = Path(__file__).resolve().parent
 CONFIGURATION = ("_config.yml", "_toc.yml")
+# Of book/, what Sphinx does not read.
+LEFT_OUT = ("__pycache__", ".ipynb_checkpoints", "*.ipynb", "companion", "tools", "records")
+LEFT_OUT += ("parameters",)
+STATIC = "../../_static"  # as the interactive page, in book/pages, finds it
 
 
 def pages(root: Path) -> list[str]:
@@ -31,28 +36,27 @@ def notebooks(root: Path) -> list[Path]:
     return [file for file in files if file.exists()]
 
 
-def stage(root: Path, executed: Path, target: Path, flat: bool = False) -> bool:
+def stage(root: Path, executed: Path, target: Path, static: str = STATIC) -> bool:
     """Put what Jupyter Book reads into ``target``, with the notebooks of ``executed``.
 
-    Flat, pages lie at the top of ``target`` and the configuration is written for that. Returns
-    whether the data of the interactive page could be made.
+    With another ``static`` than that of the repository's layout, the pages lie flat, and that is
+    how the interactive page finds the folder _static. Returns whether its data could be made.
     """
     shutil.rmtree(target, ignore_errors=True)
+    flat = static != STATIC
     folder = target if flat else target / "book"
-    ignore = shutil.ignore_patterns("__pycache__", "*.ipynb", "records", "parameters", "*.py")
-    shutil.copytree(root / "book", folder, ignore=ignore)
+    shutil.copytree(root / "book", folder, ignore=shutil.ignore_patterns(*LEFT_OUT))
     for notebook in notebooks(root):
-        committed = nbformat.read(executed / notebook.name, as_version=4)
-        shown = with_parameter_table(committed, notebook)
-        nbformat.write(shown, folder / notebook.name)
+        place = notebook.relative_to(root / "book")
+        shown = with_parameter_table(nbformat.read(executed / place, as_version=4), notebook)
+        nbformat.write(shown, folder / place)
     for name in CONFIGURATION:
         text = (root / name).read_text()
         (target / name).write_text(flattened(text) if flat else text)
-    if flat:
-        page = folder / "explore.md"
-        page.write_text(page.read_text().replace('"../_static/', '"_static/'))
+    page = folder / "pages" / "explore.md"
+    page.write_text(page.read_text().replace(f'"{STATIC}/', f'"{static}/'))
     script = folder / "static" / "explore" / "data.js"
-    return not subprocess.run([sys.executable, BOOK / "explore_data.py", script]).returncode
+    return not subprocess.run([sys.executable, TOOLS / "explore_data.py", script]).returncode
 
 
 def flattened(configuration: str) -> str:
@@ -65,7 +69,7 @@ def jupyter_book(folder: Path, *options: str) -> bool:
     command = ["jupyter-book", "build", str(folder), "--all", "-W", "--keep-going", "-n", *options]
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "PYTHONPATH": str(BOOK),  # where Sphinx finds the book's own extensions
+        "PYTHONPATH": str(TOOLS / "extensions"),  # where Sphinx finds them
     }
     return not subprocess.run(command, env=environment).returncode
 

@@ -3,7 +3,7 @@
     explore_data.py FILE    the setting, moments of first activity, preset rules, colours
 
 A page opened from a file may not fetch data, so they come as an assignment to a global name.
-`book/run.py` calls this at every build: the page cannot lag behind the records.
+`book/tools/run.py` calls this at every build: the page cannot lag behind the records.
 """
 
 import inspect
@@ -14,9 +14,9 @@ from pathlib import Path
 import jax
 import matplotlib
 import numpy as np
-from companion.held_out_recordings import learned_coefficients
-from companion.meta_recordings import VALIDATION
-from companion.record import load_record
+from companion.learned_rule import Selection, learned_coefficients
+from companion.results import recorded_result
+from companion.seeds import seed
 from companion.settings import brief_setting
 from companion.tuning import SIZES, activity_moments, first_activity
 
@@ -24,7 +24,6 @@ from plasticity.learning.criterion import trials_to_criterion
 from plasticity.learning.setting import Setting
 from plasticity.rules.three_factor import covariance, miconi, single_term, zero
 
-RECORDS = Path(__file__).parent / "records"
 # Small, so that a browser runs tens of trials a second; ours.
 UNITS = 50
 DEGREE = 5
@@ -60,18 +59,17 @@ def described(setting: Setting) -> dict:
     }
 
 
-def presets(records: Path) -> dict[str, list[float]]:
+def presets() -> dict[str, list[float]]:
     """θ of the named rules, flat, row k the power of r and column ℓ that of Δ."""
-    recorded = load_record(records / "selection_association.npz").arrays
     rules = {
         "zero": zero(),
         "theta-3-3": miconi(),
         "theta-1-1": covariance(),
         "theta-1-5": single_term(1, 5),
     }
-    found = {name: np.asarray(rule.coefficients, float) for name, rule in rules.items()}
-    found["learned"] = learned_coefficients(recorded)[0]
-    return {name: theta.ravel().tolist() for name, theta in found.items()}
+    thetas = {name: np.asarray(rule.coefficients, float) for name, rule in rules.items()}
+    thetas["learned"] = learned_coefficients(recorded_result(Selection()))[0]
+    return {name: theta.ravel().tolist() for name, theta in thetas.items()}
 
 
 def colours() -> list[str]:
@@ -79,16 +77,16 @@ def colours() -> list[str]:
     return [matplotlib.colors.to_hex(c) for c in matplotlib.colormaps["PuOr"](np.arange(256))]
 
 
-def data(records: Path = RECORDS) -> dict:
+def data() -> dict:
     """All that the page needs, in plain numbers and strings."""
     with jax.enable_x64(True):
         setting = brief_setting(n_units=UNITS)
-        rates, shifts, _ = first_activity(setting, VALIDATION, 4)
+        rates, shifts, _ = first_activity(setting, seed("validation"), 4)
         return {
             "setting": described(setting),
             "moments": activity_moments(rates, shifts, DEGREE).tolist(),
             "size": SIZE,
-            "presets": presets(records),
+            "presets": presets(),
             "colours": colours(),
         }
 

@@ -6,9 +6,18 @@ from pathlib import Path
 import yaml
 from building import flattened, stage
 
-BESIDE = ("CITATION.cff", "LICENSE", "README.md", "plasticity", "pyproject.toml")
+# As in the repository: the packages, what they read, and the book's own Sphinx extensions.
+BESIDE = (
+    "CITATION.cff",
+    "LICENSE",
+    "README.md",
+    "pyproject.toml",
+    "plasticity",
+    "book/companion",
+    "book/records",
+    "book/tools/extensions",
+)
 EXTENSIONS = ("addresses", "docstrings", "mends")
-IMPORTED = ("facts", "provenance")  # by notebooks, from the folder they run in
 
 
 def export(root: Path, executed: Path) -> bool:
@@ -16,16 +25,15 @@ def export(root: Path, executed: Path) -> bool:
     target = root / "_build" / "neurolibre"
     shutil.rmtree(target, ignore_errors=True)
     content, binder = target / "content", target / "binder"
-    if not stage(root, executed, content, flat=True):
+    if not stage(root, executed, content, static="../_static"):
         return False
-    shutil.copytree(root / "book" / "records", content / "records")
     (content / "_config.yml").write_text(configuration(root))
-    for name in EXTENSIONS + IMPORTED:
-        shutil.copy(root / "book" / f"{name}.py", content)
     for name in BESIDE:
-        copy = shutil.copy if (root / name).is_file() else shutil.copytree
-        copy(root / name, target / name)
-    shutil.rmtree(target / "plasticity" / "__pycache__", ignore_errors=True)
+        if (root / name).is_file():
+            shutil.copy(root / name, target / name)
+        else:
+            ignore = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(root / name, target / name, ignore=ignore)
     binder.mkdir()
     shutil.copy(root / "requirements.lock", binder / "requirements.txt")
     (binder / "runtime.txt").write_text("python-3.11\n")
@@ -43,7 +51,7 @@ def configuration(root: Path) -> str:
     sphinx = made["sphinx"]
     others = [name for name in sphinx["extra_extensions"] if name not in EXTENSIONS]
     sphinx["extra_extensions"] = others
-    sphinx["local_extensions"] = dict.fromkeys(EXTENSIONS, ".")
+    sphinx["local_extensions"] = dict.fromkeys(EXTENSIONS, "../book/tools/extensions")
     return yaml.safe_dump(made, sort_keys=False)
 
 

@@ -39,7 +39,7 @@ def parameter_table(notebook: Path) -> str:
         "```",
         "",
         f"Small, with everything computed anew: `make run CHAPTER={number}`. The executed notebook",
-        f"lands in `_build/run/{notebook.name}`.",
+        f"lands in `_build/run/{notebook.parent.name}/{notebook.name}`.",
         "",
         "On Binder the package is there; on Colab the first cell of the notebook installs it.",
         ":::",

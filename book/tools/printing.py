@@ -4,8 +4,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from addresses import PDF
 from building import jupyter_book, stage
+from extensions.addresses import PDF
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # Simulated time in which the page's scripts may typeset its equations, in ms.
@@ -24,7 +24,7 @@ def print_book(root: Path, executed: Path) -> bool:
         print(f"a PDF needs one of {', '.join(BROWSERS)}: apt-get install chromium")
         return False
     folder = root / "_build" / "staging-pdf"
-    staged = stage(root, executed, folder, flat=True)
+    staged = stage(root, executed, folder, static="_static")
     if not (staged and jupyter_book(folder, "--builder", "singlehtml")):
         return False
     pdf = root / "_build" / "pdf" / PDF

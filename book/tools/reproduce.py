@@ -5,52 +5,56 @@ there before, the differences are reported before it is replaced.
 """
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from companion import recordings
-from companion.record import Record, Recording, load_record, record_in_parts
+import xarray as xr
+from companion import record
+from companion.catalogue import EXPERIMENTS
+from companion.experiment import Experiment
+from companion.results import record_in_parts
 
-BOOK = Path(__file__).parent
+SCRATCH = Path(__file__).resolve().parents[2] / "_build" / "recording"
 
 
-def compare(before: Record, after: Record) -> str:
+def compare(before: xr.Dataset, after: xr.Dataset) -> str:
     """How far the new arrays are from the old ones, by name."""
-    if before.provenance["parameters"] != after.provenance["parameters"]:
+    if before.attrs["parameters"] != after.attrs["parameters"]:
         return "other parameters than before"
     lines = []
-    for name, new in after.arrays.items():
-        old = before.arrays.get(name)
+    for name, variable in after.data_vars.items():
+        new, old = variable.values, before.get(name)
         if old is None or old.shape != new.shape:
             lines.append(f"{name}: shape {None if old is None else old.shape} -> {new.shape}")
             continue
+        old = old.values
         differs = np.any(np.nan_to_num(new) != np.nan_to_num(old), axis=tuple(range(1, new.ndim)))
         means = f"mean {np.nanmean(old):.4f} -> {np.nanmean(new):.4f}"
-        lines.append(f"{name}: {int(differs.sum())} of {len(new)} runs differ, {means}")
+        along = f"{int(differs.sum())} of {len(new)} along {variable.dims[0]} differ"
+        lines.append(f"{name}: {along}, {means}")
     return "; ".join(lines)
 
 
-def reproduce(name: str, make: Callable[[Path], Recording]) -> None:
-    """Record ``name`` again and say how it differs from what was there."""
-    path = BOOK / "records" / f"{name}.npz"
-    recording = make(path.parent)
-    before = load_record(path) if path.exists() else None
-    after = record_in_parts(path, recording, BOOK.parent / "_build" / "recording")
-    print(f"{name}: {after.provenance['seconds']:.0f} s", flush=True)
+def reproduce(experiment: Experiment) -> None:
+    """Record an experiment again and say how it differs from what was there."""
+    name = experiment.name
+    path = record.folder() / f"{name}.nc"
+    before = record.load(path) if path.exists() else None
+    after = record_in_parts(experiment, SCRATCH)
+    print(f"{name}: {after.attrs['seconds']:.0f} s", flush=True)
     if before is not None:
         print(f"{name}: {compare(before, after)}", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", help=f"from {', '.join(recordings.RECORDINGS)}")
-    names = parser.parse_args().names or list(recordings.RECORDINGS)
-    unknown = sorted(set(names) - set(recordings.RECORDINGS))
+    parser.add_argument("names", nargs="*", help=f"from {', '.join(EXPERIMENTS)}")
+    names = parser.parse_args().names or list(EXPERIMENTS)
+    unknown = sorted(set(names) - set(EXPERIMENTS))
     if unknown:
-        parser.error(f"no recording {unknown}; there are {', '.join(recordings.RECORDINGS)}")
+        parser.error(f"no experiment {unknown}; there are {', '.join(EXPERIMENTS)}")
     for name in names:
-        reproduce(name, recordings.RECORDINGS[name])
+        reproduce(EXPERIMENTS[name])
 
 
 if __name__ == "__main__":

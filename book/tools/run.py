@@ -1,6 +1,6 @@
 """Execute the book's chapters with papermill, and build the book from what was executed.
 
-    run.py --quick                     every chapter, small, into _build/quick
+    run.py --quick                     every chapter, small, into _build/run
     run.py --chapter 02 -p n_units=50  one chapter with parameters of your own
     run.py --defaults --publish        re-execute the committed notebooks
     run.py --build                     build the HTML from the committed notebooks
@@ -13,19 +13,22 @@ Exit status: 0; 1 if a chapter or a build failed, 2 if the request makes no sens
 import argparse
 import os
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
 import yaml
 
-BOOK = Path(__file__).resolve().parent
-ROOT = BOOK.parent
-sys.path.append(str(BOOK))
+TOOLS = Path(__file__).resolve().parent
+ROOT = TOOLS.parents[1]
+sys.path.append(str(TOOLS))
 
 from building import build  # noqa: E402
 from building import notebooks as chapters  # noqa: E402
+from caching import keep_compiled_programs  # noqa: E402
 from neurolibre import export  # noqa: E402
 from parameter_tables import declared  # noqa: E402
+from phases import print_times, timed  # noqa: E402
 from printing import print_book  # noqa: E402
 from running import execute_all  # noqa: E402
 
@@ -102,6 +105,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="start from the quick parameters")
     parser.add_argument("--defaults", action="store_true", help="the chapters' own parameters")
     parser.add_argument("--jobs", type=int, default=1, help="chapters that run at a time")
+    parser.add_argument("--since", type=float, help="when the command began, in s, for the table")
     parser.add_argument("--output", type=Path, help="folder of the executed notebooks")
     parser.add_argument("--publish", action="store_true", help="replace the committed notebooks")
     parser.add_argument("--build", action="store_true", help="build the HTML")
@@ -123,11 +127,12 @@ def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
             raise BadRequest(
                 f"--jobs is at least 1; got {request.jobs}: 1 runs one after the other"
             )
-        values = {n.stem: quick(root).get(n.stem, {}) if request.quick else {} for n in notebooks}
-        values = {n.stem: checked(n, values[n.stem] | own) for n in notebooks}
+        small = quick(root) if request.quick else {}
+        values = {n.stem: checked(n, small.get(n.stem, {}) | own) for n in notebooks}
     except BadRequest as error:
         print(error, file=sys.stderr)
         return 2
+    keep_compiled_programs()
     makers = [
         make
         for wanted, make in (
@@ -139,12 +144,20 @@ def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
     ]
     if not run and not request.publish:
         return 0 if all(make(root, root / "book") for make in makers or [build]) else 1
-    if not execute_all(notebooks, values, output, request.jobs):
+    targets = {n: output / n.relative_to(root / "book") for n in notebooks}
+    begun, (succeeded, times) = time.time(), execute_all(targets, values, request.jobs)
+    if not succeeded:
         return 1
     if request.publish:
-        for notebook in notebooks:
-            os.replace(output / notebook.name, notebook)
-    return 0 if all(make(root, output) for make in makers) else 1
+        for notebook, target in targets.items():
+            os.replace(target, notebook)
+    for make in makers:
+        times.append(timed(make.__name__, make, root, output))
+        if times[-1].status:
+            return 1
+    if request.since:
+        print_times(times, request.since, begun)
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,16 +1,23 @@
-"""Execute notebooks with papermill: a result takes its place only when it is complete."""
+"""Execute notebooks with papermill: a result takes its place only when it is complete.
 
+    running.py NOTEBOOK TARGET VALUES    one notebook, its parameters in JSON
+
+Exit status: 0, or 1 if a cell raised.
+"""
+
+import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
 from pathlib import Path
 
 import nbformat
 import papermill
-from tqdm import tqdm
+from phases import Ended, Task, report, run_tasks
+
+# The starts of their names, by how long they take: of two that run side by side, neither is to be
+# alone at the end. What is not here comes first.
+LONGEST_FIRST = ("07", "06", "04", "09", "02", "08", "03", "05", "01")
 
 
 def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -39,7 +46,7 @@ def _joined(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]
     return whole
 
 
-def execute(notebook: Path, values: dict, target: Path) -> None:
+def execute(notebook: Path, target: Path, values: dict) -> None:
     """Run a chapter in its folder and put the result at ``target``, once it has succeeded."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
@@ -50,40 +57,51 @@ def execute(notebook: Path, values: dict, target: Path) -> None:
         os.replace(beside, target)
 
 
-def attempt(notebook: Path, values: dict, target: Path) -> str | None:
-    """`execute`; what a cell raised, if one did."""
-    try:
-        execute(notebook, values, target)
-    except papermill.PapermillExecutionError as error:
-        return str(error)
-    return None
+def longest_first(notebooks: list[Path]) -> list[Path]:
+    """The order in which to start them; pages around the chapters are short and come last."""
+
+    def place(notebook: Path) -> int:
+        if not notebook.stem[0].isdigit():
+            return len(LONGEST_FIRST)
+        starts = [notebook.stem.startswith(name) for name in LONGEST_FIRST]
+        return starts.index(True) if any(starts) else -1
+
+    return sorted(notebooks, key=place)
+
+
+def chapter_task(notebook: Path, target: Path, values: dict, phase: str = "chapters") -> Task:
+    """A process that runs `execute`: papermill changes the folder of the one that it runs in."""
+    command = [sys.executable, __file__, str(notebook), str(target), json.dumps(values)]
+    return Task(phase, notebook.stem, tuple(command))
 
 
 def execute_all(
-    notebooks: list[Path], values: dict[str, dict], output: Path, jobs: int = 1
-) -> bool:
-    """Run chapters into ``output``, ``jobs`` of them at a time; whether all succeeded."""
-    failed = []
-    work = {n.stem: (n, values.get(n.stem, {}), output / n.name) for n in notebooks}
-    ended = _one_by_one(work) if jobs == 1 else _at_a_time(work, jobs)
-    hidden = not sys.stderr.isatty()
-    for name, error in tqdm(ended, desc="chapters", total=len(work), disable=hidden):
-        print(f"{name}: {'failed' if error else 'done'}", flush=True)
-        if error:
-            print(error, file=sys.stderr)
-            failed.append(name)
-    return not failed
+    targets: dict[Path, Path], values: dict[str, dict], jobs: int = 1
+) -> tuple[bool, list[Ended]]:
+    """Run chapters, ``jobs`` of them at a time; whether all succeeded, and what each took.
+
+    ``targets``: notebook → where the result goes; ``values``: name → parameters.
+    """
+    order = longest_first(list(targets)) if jobs > 1 else targets
+    tasks = [chapter_task(n, targets[n], values.get(n.stem, {})) for n in order]
+    ended = []
+    for one in run_tasks(tasks, jobs, keep_going=True):
+        report(one)
+        ended.append(one)
+    return all(one.status == 0 for one in ended), ended
 
 
-def _one_by_one(work: dict[str, tuple]) -> Iterator[tuple[str, str | None]]:
-    for name, arguments in work.items():
-        yield name, attempt(*arguments)
+def main(argv: list[str]) -> int:
+    if len(argv) != 3:
+        print(__doc__, file=sys.stderr)
+        return 2
+    try:
+        execute(Path(argv[0]), Path(argv[1]), json.loads(argv[2]))
+    except papermill.PapermillExecutionError as error:
+        print(error)
+        return 1
+    return 0
 
 
-def _at_a_time(work: dict[str, tuple], jobs: int) -> Iterator[tuple[str, str | None]]:
-    # Processes, since papermill changes the folder of the process; spawned, since threads of other
-    # libraries do not survive a fork.
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        running = {pool.submit(attempt, *arguments): name for name, arguments in work.items()}
-        for done in as_completed(running):
-            yield running[done], done.result()
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -9,6 +9,7 @@ that changes sides of its target. Crossings are found and reported.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax
@@ -17,7 +18,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
 from plasticity.derivatives.tangent import Differentiation, initial_tangents, tangent_trial
-from plasticity.learning.lifetime import check_lifetime, map_lifetimes
+from plasticity.learning.lifetime import check_lifetime
+from plasticity.learning.parallel import map_lifetimes
 from plasticity.learning.trial import (
     Learner,
     draw_episode,
@@ -29,7 +31,7 @@ from plasticity.model.network import Network
 from plasticity.model.tasks import Task
 from plasticity.rules.three_factor import Rule
 from plasticity.rules.trace import term_scale
-from plasticity.types import Activity
+from plasticity.types import Activity, PRNGKey
 
 _TOGETHER = 6  # coefficients advanced together, two lifetimes each: their weights stay in cache
 
@@ -85,18 +87,19 @@ def decades_near_best(
     position = -np.log10(steps)
 
     def width(curve):
+        # How far above the bound, in decades; the range ends where this is zero.
         excess = np.log10(curve) - np.log10(curve.min() * factor)
         best = int(curve.argmin())
 
         def end(direction):
-            at = best
-            while 0 <= at + direction < len(curve) and excess[at + direction] <= 0:
-                at += direction
-            beyond = at + direction
+            last = best
+            while 0 <= last + direction < len(curve) and excess[last + direction] <= 0:
+                last += direction
+            beyond = last + direction
             if not 0 <= beyond < len(curve):
-                return position[at]
-            share = excess[at] / (excess[at] - excess[beyond])
-            return position[at] + share * (position[beyond] - position[at])
+                return position[last]
+            share = excess[last] / (excess[last] - excess[beyond])
+            return position[last] + share * (position[beyond] - position[last])
 
         return end(1) - end(-1)
 
@@ -130,80 +133,114 @@ def compare_with_differences(
     """
     differentiation = Differentiation() if differentiation is None else differentiation
     check_lifetime(network, task, rule, learner, n_trials, None)
-    powers = tuple(range(rule.coefficients.shape[-1]))
-    static = (learner, n_trials, powers, differentiation, tuple(relative_steps), n_synapses)
-    return map_lifetimes(_compare, key, network, rule, None, (task,), static, 1)
-
-
-def _compare(
-    key, network, rule, _, task, learner, n_trials, powers, differentiation, relative, n_synapses
-) -> Comparison:
-    n_units = network.W.shape[0]
-    terms, sides = differentiation.of(rule), jnp.array([1.0, -1.0], network.W.dtype)
-    state = initial_learning_state(network, task, learner)
-
-    def episode_of(trial):
-        return draw_episode(key, trial, task, learner, n_units)
-
-    first = first_trajectory(key, network, task, rule, learner)
-    steps = jnp.stack(
-        [step_sizes(first.rates, first.fluctuations, rule, terms, r) for r in relative]
+    program = ComparisonProgram(
+        learner=learner,
+        n_trials=n_trials,
+        differentiation=differentiation,
+        relative_steps=tuple(relative_steps),
+        n_synapses=n_synapses,
     )
-    directions = jnp.zeros((len(terms), *rule.coefficients.shape), network.W.dtype)
-    for p, term in enumerate(terms):
-        directions = directions.at[p, *term].set(1.0)
-    chosen = jnp.linspace(0, n_units**2 - 1, n_synapses).astype(int)
+    return map_lifetimes(program, key, network, rule, shared={"task": task})
 
-    def corners(outcome, episode):
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonProgram:
+    """H trials of one network with tangents and differences side by side, for `map_lifetimes`.
+
+    Attributes:
+        learner, n_trials: as in `plasticity.learning.lifetime.LifetimeProgram`.
+        differentiation, relative_steps, n_synapses: as in `compare_with_differences`.
+    """
+
+    learner: Learner
+    n_trials: int
+    differentiation: Differentiation
+    relative_steps: tuple[float, ...]
+    n_synapses: int
+
+    def __call__(self, key: PRNGKey, network: Network, rule: Rule, *, task: Task) -> Comparison:
+        """One lifetime; the arguments are those of `compare_with_differences`, without axes."""
+        learner, differentiation = self.learner, self.differentiation
+        n_units, terms = network.W.shape[0], differentiation.of(rule)
+        powers = tuple(range(rule.coefficients.shape[-1]))
+        steps = self._steps(key, network, task, rule)
+        directions = jnp.zeros((len(terms), *rule.coefficients.shape), network.W.dtype)
+        for p, term in enumerate(terms):
+            directions = directions.at[p, *term].set(1.0)
+        synapses = jnp.linspace(0, n_units**2 - 1, self.n_synapses).astype(int)
+
+        def trial(carry, _):
+            state, tangents, moved, crossed = carry
+            episode = draw_episode(key, state.trial, task, learner, n_units)
+            given = (state, tangents, episode, network, rule, learner, differentiation)
+            state, outcome, tangents, of_outcome = tangent_trial(*given, powers=powers)
+            update, weights = (jnp.moveaxis(a, -1, 0) for a in (of_outcome.change, tangents.W))
+            moved, gaps, cross, quotient = self._differences(
+                moved, steps, directions, episode, network, rule, outcome, update, weights, synapses
+            )
+            crossed = crossed | cross
+            norms = [jnp.linalg.norm(a, axis=(1, 2)) for a in (update, weights)]
+            forward = update.reshape(len(terms), -1)[:, synapses]
+            sample = jnp.stack([forward.T, quotient[len(self.relative_steps) // 2].T])
+            of_update, of_weights = gaps[..., 0], gaps[..., 1]
+            numbers = (outcome.error, norms[0], of_update, norms[1], of_weights, crossed, sample)
+            return (state, tangents, moved, crossed), numbers
+
+        state = initial_learning_state(network, task, learner)
+        # A learner for every step, coefficient and side.
+        shape = (len(self.relative_steps), len(terms), 2)
+        moved = jax.tree.map(lambda a: jnp.broadcast_to(a, (*shape, *a.shape)), state)
+        tangents = initial_tangents(state, rule, differentiation)
+        start = (state, tangents, moved, jnp.zeros(shape[:2], bool))
+        return Comparison(*jax.lax.scan(trial, start, length=self.n_trials)[1])
+
+    def _steps(self, key, network, task, rule) -> Float[Array, "E P"]:
+        """The steps of every coefficient, for the activity of the first trial."""
+        first = first_trajectory(key, network, task, rule, self.learner)
+        activity, terms = (first.rates, first.fluctuations), self.differentiation.of(rule)
+        return jnp.stack([step_sizes(*activity, rule, terms, r) for r in self.relative_steps])
+
+    def _differences(
+        self, moved, steps, directions, episode, network, rule, outcome, update, weights, synapses
+    ):
+        """One trial of all moved learners; their gaps, crossings and quotients at ``synapses``.
+
+        ``outcome``, ``update`` and ``weights`` are those of the unmoved learner and its tangents.
+        """
+        sides = jnp.array([1.0, -1.0], network.W.dtype)
+        powers = tuple(range(rule.coefficients.shape[-1]))
+        factor = None if self.differentiation.rewards else outcome.prediction_error
+        corners = self._corners(outcome, episode, rule)
+
+        def of_side(state, step, direction, sign):
+            shifted = rule._replace(coefficients=rule.coefficients + sign * step * direction)
+            options = {"powers": powers, "third_factor": factor}
+            given = (state, episode, network, shifted, self.learner)
+            state, moved_outcome = learn_trial(*given, **options)
+            met = self._corners(moved_outcome, episode, rule)
+            same = jax.tree.map(jnp.array_equal, met, corners)
+            return state, moved_outcome.change, ~jnp.stack(same).all()
+
+        def of_coefficient(given):
+            states, step, direction, update, weights = given
+            both = jax.vmap(of_side, (0, None, None, 0))
+            states, change, cross = both(states, step, direction, sides)
+            # Tangents have [j, i] where weights have [i, j].
+            quotients = [(a[0] - a[1]).T / (2 * step) for a in (change, states.W)]
+            pairs = zip(quotients, (update, weights), strict=True)
+            gaps = [jnp.linalg.norm(quotient - tangent) for quotient, tangent in pairs]
+            return states, jnp.stack(gaps), cross.any(), quotients[0].ravel()[synapses]
+
+        def of_step(given):
+            states, step = given
+            columns = (states, step, directions, update, weights)
+            batch_size = min(_TOGETHER, len(directions))
+            return jax.lax.map(of_coefficient, columns, batch_size=batch_size)
+
+        return jax.lax.map(of_step, (moved, steps))
+
+    def _corners(self, outcome, episode, rule):
+        """Which entries are clipped and on which side of its target the output is, if it counts."""
         clipped = jnp.abs(outcome.change) >= rule.clip
         above = (outcome.trajectory.output > episode.trial.target) & episode.trial.response
-        return clipped, above & differentiation.rewards
-
-    def trial(carry, _):
-        state, tangents, moved, crossed = carry
-        episode = episode_of(state.trial)
-        arguments = (state, tangents, episode, network, rule, learner, differentiation)
-        state, outcome, tangents, of_outcome = tangent_trial(*arguments, powers=powers)
-        factor = None if differentiation.rewards else outcome.prediction_error
-        there = corners(outcome, episode)
-
-        def side(state, step, direction, sign):
-            theta = rule.coefficients + sign * step * direction
-            options = {"powers": powers, "third_factor": factor}
-            at = rule._replace(coefficients=theta)
-            state, out = learn_trial(state, episode, network, at, learner, **options)
-            same = jax.tree.map(jnp.array_equal, corners(out, episode), there)
-            return state, out.change, ~jnp.stack(same).all()
-
-        def coefficient(arguments):
-            states, step, direction, update, weights = arguments
-            new, change, cross = jax.vmap(side, (0, None, None, 0))(states, step, direction, sides)
-            quotients = [(a[0] - a[1]).T / (2 * step) for a in (change, new.W)]
-            gaps = [
-                jnp.linalg.norm(q - t) for q, t in zip(quotients, (update, weights), strict=True)
-            ]
-            return new, jnp.stack(gaps), cross.any(), quotients[0].ravel()[chosen]
-
-        def of_step(arguments):
-            states, step = arguments
-            of_p = (states, step, directions, update, weights)
-            return jax.lax.map(coefficient, of_p, batch_size=min(_TOGETHER, len(terms)))
-
-        update, weights = (jnp.moveaxis(a, -1, 0) for a in (of_outcome.change, tangents.W))
-        moved, gaps, cross, quotient = jax.lax.map(of_step, (moved, steps))
-        crossed = crossed | cross
-        norms = [jnp.linalg.norm(a, axis=(1, 2)) for a in (update, weights)]
-        forward = update.reshape(len(terms), -1)[:, chosen]
-        sample = jnp.stack([forward.T, quotient[len(relative) // 2].T])
-        rows = (outcome.error, norms[0], gaps[..., 0], norms[1], gaps[..., 1], crossed, sample)
-        return (state, tangents, moved, crossed), rows
-
-    shape = (len(relative), len(terms), 2)
-    moved = jax.tree.map(lambda a: jnp.broadcast_to(a, (*shape, *a.shape)), state)
-    carry = (
-        state,
-        initial_tangents(state, rule, differentiation),
-        moved,
-        jnp.zeros(shape[:2], bool),
-    )
-    return Comparison(*jax.lax.scan(trial, carry, length=n_trials)[1])
+        return clipped, above & self.differentiation.rewards

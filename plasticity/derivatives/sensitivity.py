@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -13,16 +14,17 @@ from plasticity.derivatives.tangent import (
     Differentiation,
     OutcomeTangents,
     Tangents,
+    Terms,
     initial_tangents,
     tangent_trial,
 )
 from plasticity.learning.lifetime import (
     Lifetime,
     check_lifetime,
-    map_lifetimes,
     report_blow_up,
     trial_numbers,
 )
+from plasticity.learning.parallel import map_lifetimes
 from plasticity.learning.trial import (
     Episode,
     Learner,
@@ -33,9 +35,9 @@ from plasticity.learning.trial import (
 )
 from plasticity.model.network import Network
 from plasticity.model.tasks import Task
-from plasticity.rules.three_factor import Rule
+from plasticity.rules.three_factor import Rule, RuleStack, as_stack
 from plasticity.rules.trace import active_powers
-from plasticity.types import is_traced
+from plasticity.types import PRNGKey, is_traced
 
 Observer = Callable[[LearningState, Episode, Outcome, Tangents, OutcomeTangents], Any]
 
@@ -60,7 +62,7 @@ def learn_with_tangents(
     key: Key[Array, "*keys"],
     network: Network,
     task: Task,
-    rule: Rule,
+    rule: Rule | RuleStack,
     learner: Learner,
     n_trials: int,
     *,
@@ -90,44 +92,88 @@ def learn_with_tangents(
     """
     differentiation = Differentiation() if differentiation is None else differentiation
     check_lifetime(network, task, rule, learner, n_trials, state)
-    static = (learner, n_trials, active_powers(rule.coefficients), differentiation, observe)
-    extras = (state, tangents, third_factor)
-    result = map_lifetimes(_lifetime, key, network, rule, extras, (task,), static, batch_size)
+    rules = as_stack(rule).leaves
+    program = TangentProgram(
+        learner=learner,
+        n_trials=n_trials,
+        powers=active_powers(rules.coefficients),
+        differentiation=differentiation,
+        observe=observe,
+    )
+    result = map_lifetimes(
+        program,
+        key,
+        network,
+        rule,
+        each={"state": state, "tangents": tangents, "third_factor": third_factor},
+        shared={"task": task},
+        batch_size=batch_size,
+    )
     report_blow_up(result.lifetime, rule)
-    _report_overflow(result, differentiation.of(rule))
+    _report_overflow(result, differentiation.of(rules))
     return result
 
 
-def _lifetime(
-    key, network, rule, extras, task, learner, n_trials, powers, differentiation, observe
-) -> Sensitivity:
-    state, tangents, factors = extras
+@dataclass(frozen=True, kw_only=True)
+class TangentProgram:
+    """H trials of one network under one rule, and their tangents, for `map_lifetimes`.
 
-    def step(carry, factor):
-        before, tangents = carry
-        episode = draw_episode(key, before.trial, task, learner, network.W.shape[0])
-        arguments = (before, tangents, episode, network, rule, learner, differentiation)
-        options = {"powers": powers, "third_factor": factor}
-        state, outcome, tangents, of_outcome = tangent_trial(*arguments, **options)
-        seen = observe and observe(before, episode, outcome, tangents, of_outcome)
-        rows = (trial_numbers(state, episode, outcome, learner), _norms(tangents.W), seen)
-        return (state, tangents), rows
+    Attributes:
+        learner, n_trials, powers: as in `plasticity.learning.lifetime.LifetimeProgram`.
+        differentiation: of what.
+        observe: what to keep of each trial, as in `learn_with_tangents`.
+    """
 
-    state = initial_learning_state(network, task, learner) if state is None else state
-    if tangents is None:
-        tangents = initial_tangents(state, rule, differentiation)
-    carry, (rows, norms, seen) = jax.lax.scan(step, (state, tangents), factors, length=n_trials)
-    return Sensitivity(Lifetime(carry[0], *rows), carry[1], norms, seen)
+    learner: Learner
+    n_trials: int
+    powers: tuple[int, ...]
+    differentiation: Differentiation
+    observe: Observer | None = None
+
+    def __call__(
+        self,
+        key: PRNGKey,
+        network: Network,
+        rule: Rule,
+        *,
+        task: Task,
+        state: LearningState | None = None,
+        tangents: Tangents | None = None,
+        third_factor: Float[Array, "H"] | None = None,
+    ) -> Sensitivity:
+        """One lifetime; the arguments are those of `learn_with_tangents`, without axes."""
+        learner, differentiation = self.learner, self.differentiation
+
+        def trial(carry, third_factor):
+            before, tangents = carry
+            episode = draw_episode(key, before.trial, task, learner, network.W.shape[0])
+            given = (before, tangents, episode, network, rule, learner, differentiation)
+            options = {"powers": self.powers, "third_factor": third_factor}
+            state, outcome, tangents, of_outcome = tangent_trial(*given, **options)
+            seen = None
+            if self.observe is not None:
+                seen = self.observe(before, episode, outcome, tangents, of_outcome)
+            numbers = trial_numbers(state, episode, outcome, learner)
+            return (state, tangents), (numbers, _norms(tangents.W), seen)
+
+        state = initial_learning_state(network, task, learner) if state is None else state
+        if tangents is None:
+            tangents = initial_tangents(state, rule, differentiation)
+        carry, (numbers, norms, seen) = jax.lax.scan(
+            trial, (state, tangents), third_factor, length=self.n_trials
+        )
+        return Sensitivity(Lifetime(carry[0], *numbers), carry[1], norms, seen)
 
 
 def _norms(U):
-    """Scaled before they are squared: in float32 squares overflow from 2e19 on."""
+    """‖U_p‖_F, (P,), scaled before it is squared: in float32 squares overflow from 2e19 on."""
     scale = jnp.abs(U).max(axis=(0, 1), keepdims=True)
     scale = jnp.where((scale > 0) & jnp.isfinite(scale), scale, 1.0)
     return scale[0, 0] * jnp.sqrt(jnp.sum((U / scale) ** 2, axis=(0, 1)))
 
 
-def _report_overflow(result: Sensitivity, terms) -> None:
+def _report_overflow(result: Sensitivity, terms: Terms) -> None:
+    """Warn of tangents that became infinite, with trial and coefficient."""
     if is_traced(result.norms):
         return
     norms = np.asarray(result.norms)

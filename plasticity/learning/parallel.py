@@ -1,11 +1,144 @@
-"""Work shared among the cores of a processor."""
+"""Lifetimes side by side: one program for every rule and network, on all cores or devices."""
 
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, PartitionSpec
+from jaxtyping import Array, Int, Key
+
+from plasticity.model.network import Network
+from plasticity.rules.three_factor import Rule, RuleStack, as_stack
+from plasticity.types import is_traced
+
+Program = Callable[..., Any]
+
+
+class Inputs(NamedTuple):
+    """What the lifetimes of R rules and B networks start from.
+
+    Lifetime number l is that of rule l // B and network l % B.
+
+    Attributes:
+        keys: one a network, (B,).
+        networks: (B, …).
+        rules: (R, …).
+        each: arguments of which every lifetime has its own, by name, (R·B, …).
+        shared: arguments that are the same for all, by name.
+    """
+
+    keys: Key[Array, "B"]
+    networks: Network
+    rules: Rule
+    each: dict[str, Any]
+    shared: dict[str, Any]
+
+
+def map_lifetimes(
+    program: Program,
+    key: Key[Array, "*keys"],
+    network: Network,
+    rule: Rule | RuleStack,
+    *,
+    each: dict[str, Any] | None = None,
+    shared: dict[str, Any] | None = None,
+    batch_size: int = 1,
+):
+    """``program(key, network, rule, **each, **shared)`` for every rule and every network.
+
+    The axes of the result, and which network has which key, are those of
+    `plasticity.learning.lifetime.learn`. One thread a core; each advances ``batch_size`` lifetimes
+    together.
+
+    Where JAX has several devices, those of other processes included (``jax.distributed``), they
+    take the place of the threads: each gets an equal part of the lifetimes, and every process all
+    results, in the order of the lifetimes. A processor counts as one device unless
+    ``XLA_FLAGS=--xla_force_host_platform_device_count`` says more.
+
+    Under ``jax.disable_jit()`` lifetimes run one after the other in the caller's thread, so that a
+    debugger can follow them.
+
+    Args:
+        program: one lifetime, as a function of one key, one network and one rule. It is hashable:
+            equal programs share one compilation, so what it closes over must not change.
+        each: further arguments that have the axes of the result.
+        shared: further arguments that are the same for all lifetimes.
+        batch_size: lifetimes advanced together by each core.
+    """
+    rules = as_stack(rule).leaves
+    several = network.W.ndim == 3
+    networks = network if several else jax.tree.map(lambda a: a[None], network)
+    n_rules, n_networks = rules.coefficients.shape[0], networks.W.shape[0]
+    keys = jax.random.split(key, n_networks) if several and not key.ndim else key
+    axes = (n_rules,) * isinstance(rule, RuleStack) + (n_networks,) * several
+    total = n_rules * n_networks
+    each = jax.tree.map(lambda a: a.reshape(total, *a.shape[len(axes) :]), each or {})
+    inputs = Inputs(keys.reshape(n_networks), networks, rules, each, shared or {})
+
+    # Under a transformation of the caller's there is nothing to hand out.
+    alone = total == 1 or jax.config.jax_disable_jit or is_traced(*jax.tree.leaves(inputs))
+    devices = 1 if alone else jax.device_count()
+    workers = 1 if alone else devices if devices > 1 else worker_count()
+    batch_size = 1 if jax.config.jax_disable_jit else batch_size
+    # Equal parts, the last one filled up with repeats, so that one program serves them all.
+    chunks = -(-total // (workers * batch_size))
+    together = -(-total // (workers * chunks))
+    parts = np.arange(workers * chunks * together).reshape(workers, -1) % total
+    if alone:
+        results = [_run(program, jnp.asarray(parts[0]), inputs, together)]
+    elif devices > 1:
+        results = [_over_devices(program, parts, inputs, together)]
+    else:
+        results = map_in_threads(
+            lambda part: _run(program, jnp.asarray(part), inputs, together), parts
+        )
+    return jax.tree.map(
+        lambda *leaves: jnp.concatenate(leaves)[:total].reshape(*axes, *leaves[0].shape[1:]),
+        *results,
+    )
+
+
+@partial(jax.jit, static_argnames=("program", "together"))
+def _run(program: Program, indices: Int[Array, "L"], inputs: Inputs, together: int):
+    """The lifetimes of these numbers, ``together`` at a time."""
+    n_networks = inputs.keys.shape[0]
+
+    def lifetime(index):
+        which = index % n_networks
+        network = jax.tree.map(lambda a: a[which], inputs.networks)
+        rule = jax.tree.map(lambda a: a[index // n_networks], inputs.rules)
+        each = jax.tree.map(lambda a: a[index], inputs.each)
+        return program(inputs.keys[which], network, rule, **each, **inputs.shared)
+
+    return jax.lax.map(lifetime, indices, batch_size=together if together > 1 else None)
+
+
+def _over_devices(program: Program, parts: np.ndarray, inputs: Inputs, together: int):
+    """`_run` with row d of ``parts`` on device d of all processes; NumPy arrays."""
+    mesh, kind = Mesh(np.array(jax.devices()), ("lifetimes",)), jax.random.key_impl(inputs.keys)
+    # Arrays of one process cannot enter a computation of several; what each holds alike can.
+    plain = inputs._replace(keys=jax.random.key_data(inputs.keys))
+    plain = jax.tree.map(lambda a: np.asarray(a) if isinstance(a, jax.Array) else a, plain)
+    shards = _run_sharded(program, parts, plain, together, kind, mesh)
+    return multihost_utils.process_allgather(shards, tiled=True)
+
+
+@partial(jax.jit, static_argnames=("program", "together", "kind", "mesh"))
+def _run_sharded(program: Program, parts, plain, together: int, kind, mesh: Mesh):
+    def shard(part, plain):
+        inputs = plain._replace(keys=jax.random.wrap_key_data(plain.keys, impl=kind))
+        return _run(program, part[0], inputs, together)
+
+    everywhere, split = PartitionSpec(), PartitionSpec("lifetimes")
+    specs = {"in_specs": (split, everywhere), "out_specs": split}
+    # Scans start from constants, which the check would take for the same on all devices.
+    return jax.shard_map(shard, mesh=mesh, **specs, check_vma=False)(parts, plain)
 
 
 def worker_count() -> int:

@@ -9,7 +9,7 @@ from plasticity.learning.lifetime import learn
 from plasticity.learning.trial import Learner
 from plasticity.model.network import Network, random_network
 from plasticity.model.tasks import Task
-from plasticity.rules.three_factor import Rule
+from plasticity.rules.three_factor import Rule, RuleStack
 
 
 class Setting(NamedTuple):
@@ -31,15 +31,15 @@ class Setting(NamedTuple):
 
         return jax.vmap(one)(_run_keys(seed, 0, runs))
 
-    def learn(self, seed: int, runs, n_trials: int, rule: Rule | None = None, **options):
+    def learn(self, seed: int, runs, n_trials: int, rule: Rule | RuleStack | None = None, **options):
         """Lifetimes of the runs numbered ``runs``: network and draws depend on seed and number.
 
-        ``rule`` takes the place of the setting's (a batch of rules gives a leading axis);
+        ``rule``, one or a stack, takes the place of the setting's;
         ``options`` are those of `plasticity.learning.lifetime.learn`.
         """
         return learn(*self.arguments(seed, runs, rule), n_trials, **options)
 
-    def arguments(self, seed: int, runs, rule: Rule | None = None):
+    def arguments(self, seed: int, runs, rule: Rule | RuleStack | None = None):
         """Keys, networks, task, rule and learner of such lifetimes."""
         rule = self.rule if rule is None else rule
         keys, networks = _run_keys(seed, 1, runs), self.networks(seed, runs)

@@ -9,58 +9,40 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from companion import (
-    effects as comparison,
-)
-from companion import (
-    gradients as gradient_recordings,
-)
-from companion import (
-    held_out_recordings,
-    meta_recordings,
-    settings,
-    statistics,
-)
-from companion import (
-    record as records,
-)
-from companion import rule_dynamics as dynamics
+from companion import effects, gradients, learned_rule, meta_training, rule_dynamics, settings
+from companion import experiment as experiments
+from companion import statistics as resampling
 from plasticity.dynamics import fixed_points, points, portrait
-from plasticity.learning.trial import trial as learning
-from plasticity.meta import estimators as meta_gradient
-from plasticity.meta import score_function
-from plasticity.meta import train as meta_training
+from plasticity.learning import criterion, trial
+from plasticity.meta import estimators, score_function, train
 from plasticity.model import exploration, network, tasks
 from plasticity.rules import three_factor
 
+LEDGER = Path(__file__).with_name("facts.yml")
 ORIGINS = {"paper": "the paper", "other": "other work", "ours": "ours"}
 # Title of a table → what its parameters are parameters of.
 GROUPS: dict[str, tuple[Callable, ...]] = {
     "Model": (network.Dynamics, exploration.Exploration, network.random_network),
     "Tasks": tuple(tasks.TASKS.values()),
-    "Learning": (learning.Learner, three_factor.make_rule, three_factor.single_term),
+    "Learning": (trial.Learner, three_factor.make_rule, three_factor.single_term),
     "Settings": (settings.association_setting, settings.brief_setting, settings.miconi_setting),
-    "Measures": (
-        statistics.trials_to_criterion,
-        statistics.bootstrap_interval,
-        records.verify_record,
-    ),
+    "Measures": (criterion.trials_to_criterion, resampling.bootstrap_interval),
     "Gradients": (
         settings.dense_rule,
-        gradient_recordings.gradient_validation,
-        gradient_recordings.tangent_growth,
-        meta_gradient.Pathwise,
-        meta_gradient.EvolutionStrategy,
+        gradients.GradientValidation,
+        gradients.TangentGrowth,
+        estimators.Pathwise,
+        estimators.EvolutionStrategy,
         score_function.WeightScore,
         score_function.ParameterScore,
     ),
     "Outer loop": (
-        meta_training.MetaTraining,
-        meta_recordings.meta_training,
-        held_out_recordings.shortlist,
-        held_out_recordings.selection,
-        held_out_recordings.meta_comparison,
-        held_out_recordings.confirmation,
+        train.MetaTraining,
+        meta_training.Training,
+        learned_rule.Shortlist,
+        learned_rule.Selection,
+        learned_rule.MetaComparison,
+        learned_rule.Confirmation,
     ),
     "Analysis": (
         fixed_points.find_fixed_points,
@@ -68,35 +50,39 @@ GROUPS: dict[str, tuple[Callable, ...]] = {
         portrait.draw_portrait,
         portrait.unperturbed_trials,
         portrait.point_measures,
-        comparison.rule_effect,
-        dynamics.rule_dynamics,
+        effects.rule_effect,
+        rule_dynamics.RuleDynamics,
     ),
 }
 
 
 def parameters(source: Callable) -> dict[str, object]:
-    """Name → default of the parameters that have one."""
-    made = {f.name: f.default_factory() for f in _fields(source) if _made(f)}
-    found = inspect.signature(source).parameters
-    kept = {n: p.default for n, p in found.items() if p.default is not p.empty}
-    return {name: made.get(name, value) for name, value in kept.items()}
+    """Name → default of the parameters that have one; what an experiment needs is no parameter."""
+    if dataclasses.is_dataclass(source):
+        defaults = {field.name: _default(field) for field in dataclasses.fields(source)}
+    else:
+        defaults = {n: p.default for n, p in inspect.signature(source).parameters.items()}
+    none = (inspect.Parameter.empty, dataclasses.MISSING)
+    return {
+        name: value
+        for name, value in defaults.items()
+        if value not in none and not isinstance(value, experiments.Experiment)
+    }
 
 
-def _fields(source: Callable):
-    return dataclasses.fields(source) if dataclasses.is_dataclass(source) else ()
-
-
-def _made(field) -> bool:
-    return field.default_factory is not dataclasses.MISSING
+def _default(field: dataclasses.Field) -> object:
+    made = field.default_factory
+    return field.default if made is dataclasses.MISSING else made()
 
 
 def values() -> dict[str, dict[str, dict[str, object]]]:
     """Group → function or class → parameter → value: all that wants an origin."""
-    found = {
+    groups = {
         group: {source.__name__: parameters(source) for source in sources}
         for group, sources in GROUPS.items()
     }
-    found["Settings"] |= {
+    groups["Measures"]["Experiment"] = {"fraction": experiments.Experiment.fraction}
+    groups["Settings"] |= {
         "brief durations": {
             f"{task}.{name}": value
             for task, durations in settings.BRIEF.items()
@@ -104,12 +90,12 @@ def values() -> dict[str, dict[str, dict[str, object]]]:
         },
         "Miconi's setting as made": _differences(settings.miconi_setting()),
     }
-    return found
+    return groups
 
 
 def _differences(setting: settings.Setting) -> dict[str, object]:
     """What a setting has that the defaults have not."""
-    learner, plain = setting.learner, learning.Learner()
+    learner, plain = setting.learner, trial.Learner()
     pairs = [
         ("dynamics", vars(learner.dynamics), vars(plain.dynamics)),
         ("exploration", vars(learner.exploration), vars(plain.exploration)),
@@ -132,7 +118,7 @@ def _numbers(rule: three_factor.Rule) -> dict[str, object]:
     }
 
 
-def origins(path: Path) -> dict[str, dict[str, tuple[str, str, str]]]:
+def origins(path: Path = LEDGER) -> dict[str, dict[str, tuple[str, str, str]]]:
     """Function or class → parameter → (origin, meaning, remark), from facts.yml."""
     rows = yaml.safe_load(path.read_text())
     return {name: {k: tuple(v) for k, v in entry.items()} for name, entry in rows.items()}
@@ -149,10 +135,10 @@ def unexplained(found: dict[str, dict], known: dict[str, dict]) -> list[str]:
     return wrong
 
 
-def table(group: str, path: Path) -> str:
+def table(group: str, path: Path = LEDGER) -> str:
     """One group as a table in MyST."""
     known = origins(path)
-    steps = {f"meta_training.{k}": f"{v:g}" for k, v in meta_recordings.STEPS.items()}
+    steps = {f"Training.{k}": f"{v:g}" for k, v in meta_training.STEPS.items()}
     lines = ["| value | origin | meaning and remark |", "|---|---|---|"]
     for source, entry in values()[group].items():
         lines.append(f"| **{source}** | | |")
@@ -165,7 +151,7 @@ def table(group: str, path: Path) -> str:
     return "\n".join(lines)
 
 
-def counts(path: Path) -> dict[str, int]:
+def counts(path: Path = LEDGER) -> dict[str, int]:
     """How many values are the paper's, of other work, and ours."""
     found = [row[0] for entry in origins(path).values() for row in entry.values()]
     return {text: found.count(origin) for origin, text in ORIGINS.items()}

@@ -1,38 +1,52 @@
-"""The tables of the page on reproducibility, from what the records say of themselves."""
+"""The tables of the page on reproducibility, from what the records and the seeds say."""
 
 from collections import defaultdict
 from pathlib import Path
 
-from companion.record import Record, load_record
+import xarray as xr
+
+from companion import record
+from companion.seeds import SEEDS
 
 
-def stored(folder: Path) -> dict[str, Record]:
-    """Name → record of every file in ``folder``; each is checked against its digest."""
-    return {path.stem: load_record(path) for path in sorted(folder.glob("*.npz"))}
+def stored(folder: Path) -> dict[str, xr.Dataset]:
+    """Name → record of every file in ``folder``; each is checked against its digests."""
+    return {path.stem: record.load(path) for path in sorted(folder.glob("*.nc"))}
 
 
-def record_table(records: dict[str, Record]) -> str:
-    """Seed, day, time and machine of every record, as a table in MyST."""
+def record_table(records: dict[str, xr.Dataset]) -> str:
+    """Seeds, needs, day, time and machine of every record, as a table in MyST."""
     machine = _numbered(records)
-    lines = ["| record | seed | made | time | machine |", "|---|---|---|---|---|"]
-    for name, record in records.items():
-        p = record.provenance
-        day = p["recorded"].split()[0]
-        time = duration(p["seconds"])
-        lines.append(f"| `{name}` | {p['seed']} | {day} | {time} | {machine[_identity(record)]} |")
-    total = sum(record.provenance["seconds"] for record in records.values())
-    return "\n".join([*lines, f"| all | | | {duration(total)} | |"])
+    names = {data.attrs["sha256"]: name for name, data in records.items()}
+    lines = ["| record | seeds | made from | made | time | machine |", "|---|---|---|---|---|---|"]
+    total = 0.0
+    for name, data in records.items():
+        made = record.provenance(data)
+        seeds = ", ".join(map(str, made["seeds"].values()))
+        needs = ", ".join(f"`{names.get(digest, '?')}`" for digest in made["needs"].values())
+        day, time = made["recorded"].split()[0], duration(made["seconds"])
+        lines.append(f"| `{name}` | {seeds} | {needs} | {day} | {time} | {machine[_host(data)]} |")
+        total += made["seconds"]
+    return "\n".join([*lines, f"| all | | | | {duration(total)} | |"])
 
 
-def machines(records: dict[str, Record]) -> str:
+def machines(records: dict[str, xr.Dataset]) -> str:
     """The machines and versions that `record_table` refers to."""
-    of = defaultdict(int)
-    for record in records.values():
-        of[_identity(record)] += 1
+    number = defaultdict(int)
+    for data in records.values():
+        number[_host(data)] += 1
     lines = ["| machine | processor | versions | records |", "|---|---|---|---|"]
-    for identity, number in _numbered(records).items():
-        processor, versions = identity
-        lines.append(f"| {number} | {processor} | {', '.join(versions)} | {of[identity]} |")
+    for host, place in _numbered(records).items():
+        processor, versions = host
+        lines.append(f"| {place} | {processor} | {', '.join(versions)} | {number[host]} |")
+    return "\n".join(lines)
+
+
+def seed_table() -> str:
+    """The one table of seeds."""
+    lines = ["| seed | used for | |", "|---|---|---|"]
+    for entry in sorted(SEEDS.values()):
+        lines.append(f"| {entry.number} | {entry.use} | {'retired' if entry.retired else ''} |")
     return "\n".join(lines)
 
 
@@ -44,11 +58,11 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def _identity(record: Record) -> tuple[str, tuple[str, ...]]:
-    versions = tuple(f"{n} {v}" for n, v in record.provenance["versions"].items())
-    return record.provenance["processor"], versions
+def _host(data: xr.Dataset) -> tuple[str, tuple[str, ...]]:
+    made = record.provenance(data)
+    return made["processor"], tuple(f"{n} {v}" for n, v in made["versions"].items())
 
 
-def _numbered(records: dict[str, Record]) -> dict[tuple, int]:
-    identities = sorted({_identity(record) for record in records.values()})
-    return {identity: number for number, identity in enumerate(identities, start=1)}
+def _numbered(records: dict[str, xr.Dataset]) -> dict[tuple, int]:
+    hosts = sorted({_host(data) for data in records.values()})
+    return {host: number for number, host in enumerate(hosts, start=1)}

@@ -2,8 +2,8 @@
 
 Every address follows from the one `repository` in _config.yml: pages are served by GitHub Pages
 under https://OWNER.github.io/NAME/. Adds Open Graph and citation_* tags to every page, and beside
-them sitemap.xml, robots.txt and 404.html. Run as a script, once that value has changed: writes it
-into the cell by which the notebooks install the package on Colab.
+them sitemap.xml, robots.txt and 404.html. Run as a script, for a new notebook or once that value
+has changed: writes the cell by which notebooks install the packages on Colab.
 """
 
 import base64
@@ -15,7 +15,7 @@ from pathlib import Path
 import nbformat
 import yaml
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[3]
 # What the workflow for GitHub Pages puts beside the pages: the book in one file, its notebooks.
 PDF = "three-factor-plasticity.pdf"
 DOWNLOADS = (PDF, "notebooks.zip")
@@ -43,26 +43,32 @@ def pages_address(repository: str) -> str:
     return f"https://{owner.lower()}.github.io/{name}/"
 
 
-def install_cell(repository: str) -> nbformat.NotebookNode:
-    """The cell by which a notebook installs the package where it lacks it: on Colab."""
+def install_cell(repository: str, folder: str) -> nbformat.NotebookNode:
+    """The cell by which a notebook of ``folder`` installs what it lacks, which it does on Colab.
+
+    Both packages are read from the clone, where the records lie. A running Python does not see what
+    is installed in that way, so the cell names the two folders itself.
+    """
     name = _REPOSITORY.match(repository)[2]
-    # The book is tested with one version of Python, and Colab has its own.
     source = f"""# Colab opens this notebook alone: the rest of the repository, and what it needs.
 import sys
 
 if "google.colab" in sys.modules:
     %cd -q /content
     !git clone -q {repository.rstrip("/")}
-    %pip install -q --ignore-requires-python "./{name}[book]"
-    %cd -q {name}/book"""
+    %pip install -q -e "./{name}[book]"
+    sys.path[:0] = ["/content/{name}", "/content/{name}/book"]
+    %cd -q {name}/{folder}"""
     cell = nbformat.v4.new_code_cell(source, id="install-on-colab")
     cell.metadata["tags"] = ["remove-cell"]
     return cell
 
 
-def with_install_cell(notebook: nbformat.NotebookNode, repository: str) -> nbformat.NotebookNode:
+def with_install_cell(
+    notebook: nbformat.NotebookNode, repository: str, folder: str
+) -> nbformat.NotebookNode:
     """The notebook with that cell: brought up to date, or put after the title."""
-    wanted = install_cell(repository)
+    wanted = install_cell(repository, folder)
     there = [cell for cell in notebook.cells if cell.get("id") == wanted.id]
     for cell in there:
         cell.source = wanted.source
@@ -184,7 +190,7 @@ def _add_tags(app, pagename, templatename, context, doctree) -> None:
         return
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     title = re.sub(r"<[^>]+>", "", context.get("title", ""))
-    chapter = bool(re.match(r"book/\d\d_", pagename))
+    chapter = bool(re.search(r"(^|/)chapters/", pagename))
     site, alt = _site(app), key_figure(_root_page(app))[1]
     at = (f"{site}{pagename}.html", site, alt, citation, app.config.copyright, chapter)
     made = tags(html.unescape(title), *at)
@@ -205,10 +211,17 @@ def setup(app) -> dict:
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
+def notebooks() -> list[Path]:
+    """Every notebook of the book."""
+    found = (ROOT / "book").rglob("*.ipynb")
+    return sorted(path for path in found if path.parent.name != ".ipynb_checkpoints")
+
+
 def main() -> None:
     repository = repository_address()
-    for path in sorted((ROOT / "book").glob("*.ipynb")):
-        notebook = with_install_cell(nbformat.read(path, as_version=4), repository)
+    for path in notebooks():
+        folder = path.parent.relative_to(ROOT).as_posix()
+        notebook = with_install_cell(nbformat.read(path, as_version=4), repository, folder)
         nbformat.write(notebook, path)
 
 

@@ -58,7 +58,9 @@ def _mend(app, exception) -> None:
         file.write_text(page)
     idle = [what for what, made in counts.items() if not made]
     if idle and app.builder.name == "html":
-        raise ExtensionError(f"book/mends.py finds nothing to mend for: {', '.join(idle)}")
+        raise ExtensionError(
+            f"book/tools/extensions/mends.py finds nothing to mend for: {', '.join(idle)}"
+        )
 
 
 def setup(app) -> dict:

@@ -1,0 +1,68 @@
+"""The book's experiments by name: what `make reproduce` records and chapters show.
+
+One table, so that nothing is listed twice: what an experiment needs follows from its own fields.
+"""
+
+from collections.abc import Iterable
+
+from companion.dissection import KnockOuts, SparseRules, Transfer
+from companion.experiment import Experiment
+from companion.learned_rule import Confirmation, MetaComparison, Selection, Shortlist
+from companion.meta_training import ESTIMATORS, TASKS, BlackBox, SettingMap, Training
+from companion.miconi import Parity
+from companion.rule_comparison import RuleComparison, RuleTuning
+from companion.rule_dynamics import RuleDynamics
+from companion.settings import QUIRKS
+from plasticity.types import require
+
+
+def catalogued(experiments: Iterable[Experiment]) -> dict[str, Experiment]:
+    """Name → experiment, each after those that it needs.
+
+    Raises:
+        ValueError: two experiments of one name, a need that is not listed (or with other
+            parameters), experiments that need each other.
+    """
+    listed: dict[str, Experiment] = {}
+    for experiment in experiments:
+        once = experiment.name not in listed
+        require(once, "experiments have names of their own", repr(experiment.name), "rename one")
+        listed[experiment.name] = experiment
+    ordered: dict[str, Experiment] = {}
+
+    def add(experiment: Experiment, above: tuple[str, ...]) -> None:
+        name, path = experiment.name, (*above, experiment.name)
+        rule, fix = "an experiment does not need itself", "break the circle"
+        require(name not in above, rule, " → ".join(path), fix)
+        for field, need in experiment.needs.items():
+            known = listed.get(need.name) == need
+            rule = "an experiment needs what is listed, with the same parameters"
+            require(known, rule, f"{field} of {name}", f"list {need!r}, or change the field")
+            add(need, path)
+        ordered.setdefault(name, experiment)
+
+    for experiment in listed.values():
+        add(experiment, ())
+    return ordered
+
+
+EXPERIMENTS: dict[str, Experiment] = catalogued(
+    [
+        RuleTuning(),
+        RuleComparison(),
+        Parity(),
+        *(Parity(without=quirk, n_networks=24) for quirk in QUIRKS),
+        SettingMap(),
+        *(Training.of(task) for task in TASKS),
+        *(Training.briefly(estimator) for estimator in ESTIMATORS),
+        BlackBox(),
+        *(Shortlist.of(task) for task in TASKS),
+        *(Selection.of(task) for task in TASKS),
+        *(MetaComparison.of(task) for task in TASKS),
+        Confirmation(),
+        KnockOuts(),
+        SparseRules(),
+        Transfer(),
+        RuleDynamics(),
+    ]
+)

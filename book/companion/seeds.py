@@ -1,0 +1,53 @@
+"""The one table of seeds: which networks and draws serve what, and which are spent.
+
+A seed that chose something never judges it, and one that has judged is retired when what it judged
+is changed. Runs of a seed are numbered, so that choosing and trying again can use others of one.
+"""
+
+from typing import NamedTuple
+
+
+class Seed(NamedTuple):
+    """A number, what it is used for, and whether that use is over."""
+
+    number: int
+    use: str
+    retired: bool = False
+
+
+SEEDS: dict[str, Seed] = {
+    "costs": Seed(0, "chapter 05: the network whose gradient is timed"),
+    "parity": Seed(1, "chapter 03: networks that learn by the hand-crafted rule"),
+    "rates": Seed(2, "chapter 02: choice of learning rates"),
+    "rules": Seed(3, "chapter 02: comparison of rules at those rates"),
+    "validation of gradients": Seed(4, "chapter 04: networks whose tangents are checked"),
+    "growth": Seed(5, "chapter 04: growth of tangents"),
+    "estimators": Seed(6, "chapter 06: lifetimes whose gradients are estimated"),
+    "map": Seed(10, "chapter 07: map of settings"),
+    "training": Seed(11, "chapter 07: networks of the outer loop"),
+    "validation": Seed(12, "chapters 07 and 08: choice of rules and of learning rates"),
+    "test 1": Seed(13, "chapter 07: judged an earlier learned rule", retired=True),
+    "knock-outs": Seed(14, "chapter 08: coefficients removed, moved, and alone"),
+    "sparse rules": Seed(15, "chapter 08: rules with few terms"),
+    "transfer": Seed(16, "chapter 08: other networks, delays and tasks"),
+    "dynamics": Seed(17, "chapter 09: networks that are taken apart"),
+    "test 2": Seed(18, "chapter 07: judged an earlier learned rule", retired=True),
+    "test 3": Seed(19, "chapter 07: judged an earlier learned rule", retired=True),
+    "test 4": Seed(26, "chapter 07: judged an earlier learned rule", retired=True),
+    "test 5": Seed(27, "chapter 07: judged rates that were tuned in one round", retired=True),
+    "confirmation": Seed(28, "chapter 07: the two best rules once more"),
+    "test, association": Seed(29, "chapter 07: comparison of rules on delayed association"),
+    "test, integration": Seed(30, "chapter 07: comparison of rules on evidence integration"),
+}
+
+
+def seed(name: str) -> int:
+    """The number of a seed that is in use.
+
+    Raises:
+        KeyError: no such seed. ValueError: a retired one.
+    """
+    entry = SEEDS[name]
+    if entry.retired:
+        raise ValueError(f"a seed in use; got {name!r}, retired: add a new one to companion.seeds")
+    return entry.number

@@ -1,0 +1,123 @@
+"""Commands of several phases, some at a time; what they said, and where the time went."""
+
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Task:
+    """A command of a phase."""
+
+    phase: str
+    name: str
+    command: tuple[str, ...]
+    after: tuple[str, ...] = ()  # the names of tasks that must have succeeded before it
+    idle: bool = False  # it waits for a network or a disk: others may use its processor
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What became of a task."""
+
+    task: Task
+    status: int
+    output: str
+    seconds: float
+    processor: float  # seconds that it and its own processes computed
+
+
+def run_tasks(tasks: Iterable[Task], jobs: int, keep_going: bool = False) -> Iterator[Ended]:
+    """Run tasks in their order, ``jobs`` at a time, and yield each when it has ended.
+
+    After a failure nothing new begins, unless told to keep going; then only what comes after the
+    failed task is left out.
+    """
+    waiting, succeeded = list(tasks), set()
+    with ThreadPoolExecutor(max(1, len(waiting))) as pool:
+        running = {}
+        while waiting or running:
+            for task in [task for task in waiting if succeeded.issuperset(task.after)]:
+                busy = sum(not other.idle for other in running.values())
+                if task.idle or busy < jobs:
+                    waiting.remove(task)
+                    running[pool.submit(_run, task)] = task
+            if not running:
+                return  # what still waits comes after what failed
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                del running[future]
+                ended = future.result()
+                if ended.status == 0:
+                    succeeded.add(ended.task.name)
+                elif not keep_going:
+                    waiting.clear()
+                yield ended
+
+
+def _run(task: Task) -> Ended:
+    begun = time.monotonic()
+    process = subprocess.Popen(
+        task.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
+    )
+    output = process.stdout.read().decode(errors="replace")
+    process.stdout.close()
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)  # so that Popen waits no more
+    seconds = time.monotonic() - begun
+    return Ended(task, process.returncode, output, seconds, used.ru_utime + used.ru_stime)
+
+
+def timed(phase: str, function: Callable[..., bool], *arguments) -> Ended:
+    """Call ``function`` here, as a task of its own phase that has failed if it returns False."""
+    begun, used = time.monotonic(), _computed()
+    status = 0 if function(*arguments) else 1
+    task = Task(phase, phase, ())
+    return Ended(task, status, "", time.monotonic() - begun, _computed() - used)
+
+
+def _computed() -> float:
+    # Seconds of this process and of those that it has waited for.
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+def report(ended: Ended) -> None:
+    """Print a line for a task that succeeded, with its last words; all words of one that failed."""
+    task = ended.task
+    what = task.name if task.name == task.phase else f"{task.phase}: {task.name}"
+    if ended.status:
+        print(f"{what}: failed ({ended.seconds:.0f} s)", flush=True)
+        print(ended.output, file=sys.stderr, flush=True)
+        return
+    last = (ended.output.strip().splitlines() or ["done"])[-1]
+    print(f"{what}: {last} ({ended.seconds:.0f} s)", flush=True)
+
+
+def print_times(ended: list[Ended], since: float, begun: float) -> None:
+    """Where the time went: of every phase, the seconds of its tasks and of the processor.
+
+    Tasks overlap, so that their seconds add up to more than the whole. ``since``, ``begun``: when
+    the command and when its first task began, in s; what lies between is the installation.
+    """
+    rows = [("where the time went", "seconds", "of a core")]
+    if begun - since >= 1:
+        rows.append(("installing", f"{begun - since:.0f}", ""))
+    phases = {one.task.phase: [] for one in ended}
+    for one in ended:
+        phases[one.task.phase].append(one)
+    for phase, of in phases.items():
+        what = f"{phase}, {len(of)}" if len(of) > 1 else phase
+        rows.append(
+            (what, *(f"{sum(column):.0f}" for column in zip(*map(_spent, of), strict=True)))
+        )
+    rows.append(("from start to end", f"{time.time() - since:.0f}", ""))
+    print("\n".join(f"{what:<32}{seconds:>9}{computed:>11}" for what, seconds, computed in rows))
+
+
+def _spent(ended: Ended) -> tuple[float, float]:
+    return ended.seconds, ended.processor
