@@ -17,6 +17,7 @@
    converges against a loop of SciPy's hybr from the same starts, its Jacobian given.
 """
 
+import dataclasses
 import importlib.util
 import shutil
 import subprocess
@@ -28,7 +29,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from companion.gradient_cost import jvp_of_steps, measure_alone, scaled_association
-from companion.meta_recordings import TRAINING_RATE
+from companion.meta_training import TRAINING_RATE
 from companion.settings import association_setting, brief_setting, dense_rule, miconi_setting
 from companion.tuning import at_sizes
 from scipy import optimize
@@ -150,7 +151,7 @@ def memory() -> None:
 def tangents() -> None:
     """Learning with the tangents of all coefficients, and the same by hand."""
     n, steps, terms, trials = 200, 200, 36, 10
-    setting = association_setting(n_units=n)._replace(task=scaled_association(steps))
+    setting = dataclasses.replace(association_setting(n_units=n), task=scaled_association(steps))
     rule = dense_rule(setting, learning_rate=3e-4)._replace(clip=setting.rule.clip)
     cores = worker_count()
 
@@ -209,8 +210,8 @@ def outer_loop(batch: int = 96, trials: int = 120) -> None:
     """Pathwise gradients of whole lifetimes, all 36 coefficients."""
     setting = brief_setting(learning_rate=TRAINING_RATE)
     rule = dense_rule(setting, learning_rate=TRAINING_RATE)._replace(clip=setting.rule.clip)
-    at = setting.arguments(0, np.arange(batch, dtype=np.uint32), rule)
-    each = best(lambda: Pathwise()(*at, trials).gradients, repeats=3) / batch
+    arguments = setting.arguments(0, np.arange(batch, dtype=np.uint32), rule)
+    each = best(lambda: Pathwise()(*arguments, trials).gradients, repeats=3) / batch
     products = 2 * setting.n_units**2 * setting.task.n_steps * (6 + 1)
     rate = 3 * products * trials / each
     print(f"outer loop, lifetimes of {trials} trials: {1 / each:.1f} a second with gradients,")
@@ -220,7 +221,7 @@ def outer_loop(batch: int = 96, trials: int = 120) -> None:
 def fixed_points(n: int = 200, n_starts: int = 200) -> None:
     """The search against SciPy's, from the same starts, by time per start that converges."""
     setting = brief_setting(n_units=n)
-    rule = jax.tree.map(lambda a: a[0], at_sizes(setting, single_term(1, 5), [1e-3]))
+    rule = at_sizes(setting, single_term(1, 5), [1e-3])[0]
     networks = setting.networks(0, [0])
     learned = setting.learn(0, [0], 200, rule).state.W
     network = jax.tree.map(lambda a: a[0], networks._replace(W=learned))
@@ -228,18 +229,19 @@ def fixed_points(n: int = 200, n_starts: int = 200) -> None:
     states = []
     for trial in range(task.n_conditions):
         drawn = draw_episode(keys[0], jnp.int32(trial), task, learner, n)
-        at = (network, drawn.trial.inputs, 0 * drawn.kicks, drawn.state, drawn.state)
-        states.append(np.asarray(simulate_trial(*at, learner.dynamics).states))
+        start = (drawn.state, drawn.state, learner.dynamics)
+        run = simulate_trial(network, drawn.trial.inputs, 0 * drawn.kicks, *start)
+        states.append(np.asarray(run.states))
     starts = draw_starts(np.concatenate(states), n_starts, seed=0)
     inputs = np.concatenate([np.eye(2), np.zeros((1, 2))])
 
-    found = find_fixed_points(network, inputs, starts)
-    ours = best(find_fixed_points, network, inputs, starts, repeats=3) / found.converged.sum()
+    search = find_fixed_points(network, inputs, starts)
+    ours = best(find_fixed_points, network, inputs, starts, repeats=3) / search.converged.sum()
 
     W, W_in = np.asarray(network.W, float), np.asarray(network.W_in, float)
     converged = np.zeros(len(inputs), int)
     began = time.perf_counter()
-    for row, u in enumerate(inputs):
+    for number, u in enumerate(inputs):
 
         def velocity(x, drive=W_in @ u):
             return W @ np.tanh(x) + drive - x
@@ -250,13 +252,13 @@ def fixed_points(n: int = 200, n_starts: int = 200) -> None:
         for start in starts:
             options = {"jac": derivative, "method": "hybr", "options": {"xtol": 1e-12}}
             end = optimize.root(velocity, start, **options).x
-            converged[row] += np.linalg.norm(velocity(end)) <= 1e-10
+            converged[number] += np.linalg.norm(velocity(end)) <= 1e-10
     plain = (time.perf_counter() - began) / converged.sum()
     print(f"fixed points, N = {n}, {len(inputs)} inputs, {n_starts} starts:", end=" ")
     print(f"{ours * 1e3:.1f} ms per start that converges, {plain / ours:.1f} times less than hybr")
-    print(f"  converged {found.converged.sum(axis=1)}, hybr {converged};", end=" ")
-    print(f"slow points {found.slow.sum(axis=1)}, neither", end=" ")
-    print((~found.converged & ~found.slow).sum(axis=1))
+    print(f"  converged {search.converged.sum(axis=1)}, hybr {converged};", end=" ")
+    print(f"slow points {search.slow.sum(axis=1)}, neither", end=" ")
+    print((~search.converged & ~search.slow).sum(axis=1))
 
 
 def _oracles():

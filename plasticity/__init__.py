@@ -1,1 +1,91 @@
-"""Meta-learned three-factor plasticity in recurrent networks: companion of arXiv 2512.09366."""
+"""Meta-learned three-factor plasticity in recurrent networks: companion of arXiv 2512.09366.
+
+    import plasticity as pl
+
+gives the names below: what it takes to set a task, train networks with a rule, differentiate their
+learning, learn the rule, and take trained networks apart. Modules of the subpackages hold more.
+"""
+
+from plasticity.derivatives.differences import compare_with_differences
+from plasticity.derivatives.sensitivity import learn_with_tangents
+from plasticity.derivatives.tangent import Differentiation
+from plasticity.dynamics.alignment import input_sensitivity
+from plasticity.dynamics.fixed_points import find_fixed_points
+from plasticity.dynamics.points import distinct_points, draw_starts
+from plasticity.dynamics.portrait import draw_portrait, point_measures
+from plasticity.dynamics.spectrum import henrici_index, jacobian, stability
+from plasticity.learning.criterion import evaluate, restricted_mean, trials_to_criterion
+from plasticity.learning.lifetime import learn
+from plasticity.learning.setting import Setting
+from plasticity.learning.trial import Learner, draw_episode, initial_learning_state, learn_trial
+from plasticity.meta.estimators import EvolutionStrategy, Pathwise
+from plasticity.meta.score_function import ParameterScore, WeightScore
+from plasticity.meta.train import MetaTraining, meta_train
+from plasticity.model.exploration import Exploration, draw_kicks
+from plasticity.model.network import (
+    Dynamics,
+    Network,
+    make_network,
+    random_network,
+    simulate_trial,
+)
+from plasticity.model.tasks import Task, make_task
+from plasticity.rules.three_factor import (
+    Rule,
+    RuleStack,
+    covariance,
+    make_rule,
+    miconi,
+    node_perturbation,
+    single_term,
+    stack,
+)
+from plasticity.rules.trace import eligibility_trace
+
+__all__ = [
+    "Differentiation",
+    "Dynamics",
+    "EvolutionStrategy",
+    "Exploration",
+    "Learner",
+    "MetaTraining",
+    "Network",
+    "ParameterScore",
+    "Pathwise",
+    "Rule",
+    "RuleStack",
+    "Setting",
+    "Task",
+    "WeightScore",
+    "compare_with_differences",
+    "covariance",
+    "distinct_points",
+    "draw_episode",
+    "draw_kicks",
+    "draw_portrait",
+    "draw_starts",
+    "eligibility_trace",
+    "evaluate",
+    "find_fixed_points",
+    "henrici_index",
+    "initial_learning_state",
+    "input_sensitivity",
+    "jacobian",
+    "learn",
+    "learn_trial",
+    "learn_with_tangents",
+    "make_network",
+    "make_rule",
+    "make_task",
+    "meta_train",
+    "miconi",
+    "node_perturbation",
+    "point_measures",
+    "random_network",
+    "restricted_mean",
+    "simulate_trial",
+    "single_term",
+    "stability",
+    "stack",
+    "trials_to_criterion",
+]

@@ -3,15 +3,19 @@
 import gc
 import os
 
-import jax
-import pytest
+from compiling import compile_quickly, keep_compiled_programs
+
+# Before JAX reads its settings. What tests run is so small that compiling takes most of the time.
+keep_compiled_programs()
+compile_quickly()
+os.environ.setdefault("MPLBACKEND", "agg")
+
+import jax  # noqa: E402
+import pytest  # noqa: E402
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
-# What tests run is so small that its compilation takes most of the time; chapters run optimised.
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false"
-jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ from cases import LEARNER, TASK
 from plasticity.learning.setting import Setting
 from plasticity.meta.estimators import EvolutionStrategy, MetaGradient, Pathwise
 from plasticity.meta.train import MetaTraining, coordinate_scale, meta_train
-from plasticity.rules.three_factor import make_rule
+from plasticity.rules.three_factor import make_rule, stack
 
 # All powers are active from the start, so that one compiled program serves all iterations.
 RULE = make_rule(-np.eye(4)[3] * np.eye(4)[:, 3:] - 0.01, learning_rate=3e-3, clip=1e-2)
-SETTING = Setting(TASK, LEARNER, RULE, 6, 1.5, "random")
+SETTING = Setting(task=TASK, learner=LEARNER, rule=RULE, n_units=6)
 # Three lifetimes a batch do not divide evenly between two devices.
 CONFIG = MetaTraining(
     n_iterations=4,
@@ -68,12 +68,11 @@ def train(checkpoint=None) -> dict[str, np.ndarray]:
 def lifetimes() -> dict[str, np.ndarray]:
     """Gradients of 3 lifetimes by two estimators, and the 6 lifetimes of 2 rules by 3 networks."""
     arguments = SETTING.arguments(3, np.arange(3), RULE)
-    found = ESTIMATOR(*arguments, CONFIG.n_trials)
+    evolution = ESTIMATOR(*arguments, CONFIG.n_trials)
     pathwise = Pathwise()(*arguments, CONFIG.n_trials)
-    rules = jax.tree.map(lambda a: jnp.stack([a, a]), RULE)
-    rules = rules._replace(learning_rate=jnp.array([1e-3, 3e-3]))
+    rules = stack([RULE._replace(learning_rate=jnp.array(rate)) for rate in (1e-3, 3e-3)])
     courses = SETTING.learn(3, np.arange(3), 6, rules)
     W = courses.state.W.reshape(6, 6, 6)
-    found = found._asdict() | {"W": W, "errors": courses.errors.reshape(6, 6)}
-    found |= {"pathwise": pathwise.gradients, "pathwise returns": pathwise.returns}
-    return {name: np.asarray(value) for name, value in found.items()}
+    results = evolution._asdict() | {"W": W, "errors": courses.errors.reshape(6, 6)}
+    results |= {"pathwise": pathwise.gradients, "pathwise returns": pathwise.returns}
+    return {name: np.asarray(value) for name, value in results.items()}

@@ -8,8 +8,13 @@ The number of devices a process has comes from XLA_FLAGS in its environment.
 
 import argparse
 import os
+import sys
 import time
+from pathlib import Path
 
+# What conftest.py imports; under pytest it is in pyproject.toml.
+sys.path.append(str(Path(__file__).parents[1] / "book" / "tools"))
+import conftest  # noqa: F401
 import jax
 
 
@@ -29,10 +34,10 @@ def main() -> None:
 
     import outer_loop  # computes, which has to wait for the other processes
 
-    from plasticity.learning.trial import lifetime as lifetimes
+    from plasticity.learning import parallel
 
-    over_devices, calls = lifetimes._over_devices, []
-    lifetimes._over_devices = lambda *at: calls.append(1) or over_devices(*at)
+    over_devices, calls = parallel._over_devices, []
+    parallel._over_devices = lambda *given: calls.append(1) or over_devices(*given)
     rename = os.replace
 
     def slow_rename(*names):
@@ -41,9 +46,9 @@ def main() -> None:
         time.sleep(options.slow)
 
     os.replace = slow_rename
-    found = outer_loop.train(options.checkpoint) | outer_loop.lifetimes()
+    results = outer_loop.train(options.checkpoint) | outer_loop.lifetimes()
     counts = {"devices": jax.device_count(), "processes": jax.process_count(), "calls": len(calls)}
-    outer_loop.np.savez(options.file, **found, **counts)
+    outer_loop.np.savez(options.file, **results, **counts)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,9 @@ One table, so that nothing is listed twice: what an experiment needs follows fro
 from collections.abc import Iterable
 
 from companion.dissection import KnockOuts, SparseRules, Transfer
+from companion.estimators import EstimatorSignal
 from companion.experiment import Experiment
+from companion.gradients import GradientCost, GradientValidation, TangentGrowth
 from companion.learned_rule import Confirmation, MetaComparison, Selection, Shortlist
 from companion.meta_training import ESTIMATORS, TASKS, BlackBox, SettingMap, Training
 from companion.miconi import Parity
@@ -52,6 +54,10 @@ EXPERIMENTS: dict[str, Experiment] = catalogued(
         RuleComparison(),
         Parity(),
         *(Parity(without=quirk, n_networks=24) for quirk in QUIRKS),
+        GradientValidation(),
+        TangentGrowth(),
+        GradientCost(),
+        EstimatorSignal(),
         SettingMap(),
         *(Training.of(task) for task in TASKS),
         *(Training.briefly(estimator) for estimator in ESTIMATORS),

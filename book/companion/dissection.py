@@ -7,9 +7,11 @@ import numpy as np
 import xarray as xr
 
 from companion.experiment import Experiment, Variable
+from companion.labels import term_labels
 from companion.learned_rule import MetaComparison, Selection, learned_coefficients
 from companion.seeds import seed
 from companion.settings import brief_setting
+from companion.statistics import Interval, bootstrap_interval
 from companion.tuning import SIZES, VERIFIED, at_sizes, first_errors, integrand_size, outcomes
 from plasticity.learning.criterion import failure_reward
 from plasticity.learning.setting import Setting
@@ -24,7 +26,7 @@ from plasticity.rules.three_factor import (
 )
 
 TERMS = tuple(product(range(6), range(6)))
-LABELS = tuple(f"({k},{ell})" for k, ell in TERMS)
+LABELS = tuple(term_labels())
 _KEPT = 8  # networks whose first errors are kept
 
 
@@ -126,6 +128,22 @@ class KnockOuts(Experiment):
         rate = size / integrand_size(setting, make_rule(learned))
         options = {"learning_rate": rate, "clip": float(setting.rule.clip)}
         return stack([make_rule(theta, **options) for theta in thetas])
+
+
+def intervals(*samples: xr.DataArray, along: str, **options) -> dict[str, Interval]:
+    """`bootstrap_interval` at each label of the dimension ``along``, in 1999 draws.
+
+    Args:
+        samples: paired; one without that dimension goes with every label.
+        options: as of `bootstrap_interval`.
+    """
+    options = {"n_resamples": 1999} | options
+
+    def one(label) -> Interval:
+        pair = [s.sel({along: label}) if along in s.dims else s for s in samples]
+        return bootstrap_interval(*pair, **options)
+
+    return {str(label): one(label) for label in samples[0][along].values}
 
 
 def largest(theta: np.ndarray, scale: np.ndarray, count: int) -> np.ndarray:

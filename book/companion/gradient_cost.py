@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +28,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from companion.seeds import seed
 from companion.settings import association_setting, dense_rule
 from plasticity.derivatives.differences import step_sizes
 from plasticity.derivatives.sensitivity import learn_with_tangents
@@ -51,56 +53,70 @@ _STEP = 1e-3  # relative, of the differences: between truncation and rounding in
 
 def closed_form(key, network, task, rule, learner, n_trials: int) -> Float[Array, "P"]:
     """By `plasticity.derivatives.sensitivity.learn_with_tangents`."""
-
-    def observe(*arguments):
-        return arguments[-1].reward
-
-    options = {"differentiation": Differentiation(rewards=True), "observe": observe}
+    options = {"differentiation": Differentiation(rewards=True), "observe": _reward_tangent}
     result = learn_with_tangents(key, network, task, rule, learner, n_trials, **options)
     return result.observed.mean(axis=0)
+
+
+def _reward_tangent(state, episode, outcome, tangents, of_outcome):
+    return of_outcome.reward
 
 
 def jvp_of_steps(key, network, task, rule, learner, n_trials: int) -> Float[Array, "P"]:
     """By forward mode through a scan that carries the trace; its derivative has P such traces."""
     theta = rule.coefficients
-
-    def powers(x):
-        return jnp.concatenate([x**k for k in range(theta.shape[0])])
-
-    def reward(theta):
-        def trial(carry, h):
-            W, filtered, baseline = carry
-            episode = draw_episode(key, h, task, learner, W.shape[0])
-            weights = step_weights(task.n_steps, rule, learner)
-
-            def step(carry, now):
-                x, x_bar, trace = carry
-                inputs, kick, weight = now
-                at = (inputs[None], kick[None], x, x_bar, learner.dynamics)
-                run = simulate_trial(network._replace(W=W), *at)
-                growth = powers(run.fluctuations).T @ theta.T @ powers(run.rates)
-                return (run.states[0], run.filtered, trace + weight * growth), run.output[0]
-
-            start = episode.state if learner.reset_filter else filtered
-            carry = (episode.state, start, jnp.zeros_like(W))
-            rows = (episode.trial.inputs, episode.kicks, weights)
-            (_, filtered, trace), output = jax.lax.scan(step, carry, rows)
-            judged = evaluate_output(output, baseline, episode.trial, learner)
-            W = W + weight_change(trace, judged[2], h, rule, learner)
-            return (W, filtered, judged[3]), judged[1]
-
-        state = initial_learning_state(network, task, learner)
-        carry = (state.W, state.filtered, state.baseline)
-        return jax.lax.scan(trial, carry, jnp.arange(n_trials, dtype=jnp.int32))[1].mean()
-
+    given = (key, network, task, rule, learner, n_trials)
     directions = jnp.eye(theta.size, dtype=theta.dtype).reshape(-1, *theta.shape)
+    reward = partial(_reward_by_steps, given)
     return jax.vmap(lambda direction: jax.jvp(reward, (theta,), (direction,))[1])(directions)
+
+
+def _reward_by_steps(given, theta):
+    """The mean reward of the trials as a function of θ."""
+    key, network, task, rule, learner, n_trials = given
+    weights = step_weights(task.n_steps, rule, learner)
+
+    def trial(carry, h):
+        W, filtered, baseline = carry
+        episode = draw_episode(key, h, task, learner, W.shape[0])
+        start = episode.state if learner.reset_filter else filtered
+        now = network._replace(W=W)
+        filtered, trace, output = _trial_by_steps(now, episode, start, theta, weights, learner)
+        judged = evaluate_output(output, baseline, episode.trial, learner)
+        W = W + weight_change(trace, judged[2], h, rule, learner)
+        return (W, filtered, judged[3]), judged[1]
+
+    state = initial_learning_state(network, task, learner)
+    carry = (state.W, state.filtered, state.baseline)
+    return jax.lax.scan(trial, carry, jnp.arange(n_trials, dtype=jnp.int32))[1].mean()
+
+
+def _trial_by_steps(network, episode, filtered, theta, weights, learner):
+    """x̄ at the end of a trial that starts with ``filtered``, the trace, and the output (T,)."""
+
+    def step(carry, now):
+        x, x_bar, trace = carry
+        inputs, kick, weight = now
+        run = simulate_trial(network, inputs[None], kick[None], x, x_bar, learner.dynamics)
+        left, right = (_powers(x, len(theta)) for x in (run.fluctuations, run.rates))
+        trace = trace + weight * (left.T @ theta.T @ right)
+        return (run.states[0], run.filtered, trace), run.output[0]
+
+    start = (episode.state, filtered, jnp.zeros_like(network.W))
+    (_, filtered, trace), output = jax.lax.scan(
+        step, start, (episode.trial.inputs, episode.kicks, weights)
+    )
+    return filtered, trace, output
+
+
+def _powers(x, number: int):
+    return jnp.concatenate([x**k for k in range(number)])
 
 
 def reverse_mode(key, network, task, rule, learner, n_trials: int) -> Float[Array, "P"]:
     """By `jax.grad` of `mean_reward`."""
-    at = (key, network, task, rule, learner, n_trials)
-    return jax.grad(mean_reward, has_aux=True)(rule.coefficients, *at)[0].ravel()
+    given = (key, network, task, rule, learner, n_trials)
+    return jax.grad(mean_reward, has_aux=True)(rule.coefficients, *given)[0].ravel()
 
 
 def differences(
@@ -150,12 +166,24 @@ def scaled_association(n_steps: int) -> Task:
     return delayed_association(dt=10.0, **{name: 10.0 * part for name, part in parts.items()})
 
 
-def reward_gradient(method: str, n_units: int, n_steps: int, degree: int, n_trials: int):
-    """One method on `scaled_association`: a compiled function and its arguments."""
+def reward_gradient(
+    method: str,
+    n_units: int,
+    n_steps: int,
+    degree: int,
+    n_trials: int,
+    *,
+    number: int = seed("costs"),
+):
+    """One method on `scaled_association`: a compiled function and its arguments.
+
+    Args:
+        number: the seed of the network and its trials.
+    """
     setting = association_setting(n_units=n_units)
     task = scaled_association(n_steps)
     rule = dense_rule(setting, learning_rate=3e-4, degree=degree)._replace(clip=setting.rule.clip)
-    keys, networks, *_ = setting.arguments(0, [0])
+    keys, networks, *_ = setting.arguments(number, [0])
     key, network = keys[0], jax.tree.map(lambda a: a[0], networks)
 
     @jax.jit

@@ -72,7 +72,8 @@ class GradientValidation(Experiment):
             ("run", "mark", "term", "step"), "whether the two sides have met different corners"
         ),
         "sample": Variable(
-            ("run", "mark", "method", "synapse", "term"), "∂μ/∂θ of some synapses in a trial"
+            ("run", "mark", "differentiation", "synapse", "term"),
+            "∂μ/∂θ of some synapses in a trial",
         ),
         "first_curve": Variable(
             ("run", "term", "first_step"), "relative error of the first update, wide range of steps"
@@ -100,7 +101,7 @@ class GradientValidation(Experiment):
             "mark": self.marks,
             "step": self.relative_steps,
             "first_step": FIRST_STEPS,
-            "method": ["forward mode", "central difference"],
+            "differentiation": ["forward mode", "central difference"],
         }
 
     def by_rewards(self, data: xr.Dataset) -> xr.Dataset:
@@ -146,7 +147,9 @@ class GradientValidation(Experiment):
             numbers += tried[trials_to_criterion(correct).reached].tolist()
             if len(numbers) >= self.n_networks:
                 break
-        wanted = f"{self.n_networks} of {_MOST} networks meet the criterion in {self.n_trials} trials"
+        wanted = (
+            f"{self.n_networks} of {_MOST} networks meet the criterion in {self.n_trials} trials"
+        )
         require(len(numbers) >= self.n_networks, wanted, len(numbers), "allow more trials")
         return np.array(numbers[: self.n_networks])
 
@@ -257,11 +260,13 @@ class GradientCost(Experiment):
     seeds = {"costs": seed("costs")}
     variables = {
         "sizes": Variable(("problem", "size"), "units, steps of a trial, degree and trials"),
-        "gaps": Variable(("problem", "method"), "relative difference from the closed form"),
-        "time": Variable(("problem", "method"), "fastest of up to five calls, compiled before", "s"),
-        "planned": Variable(("problem", "method"), "working memory that XLA plans for", "byte"),
+        "gaps": Variable(("problem", "algorithm"), "relative difference from the closed form"),
+        "time": Variable(
+            ("problem", "algorithm"), "fastest of up to five calls, compiled before", "s"
+        ),
+        "planned": Variable(("problem", "algorithm"), "working memory that XLA plans for", "byte"),
         "resident": Variable(
-            ("problem", "method"), "peak of the resident size above that before the call", "byte"
+            ("problem", "algorithm"), "peak of the resident size above that before the call", "byte"
         ),
         "gradients": Variable(
             ("problem", "coefficient"),
@@ -281,7 +286,7 @@ class GradientCost(Experiment):
         return {
             "problem": [problem_label(size) for size in self.sizes],
             "size": list(SYMBOLS),
-            "method": list(METHODS),
+            "algorithm": list(METHODS),
         }
 
     @property
@@ -305,11 +310,22 @@ class GradientCost(Experiment):
         costs = [measure(method, *size) for method in METHODS]
         exact = np.array(costs[0].gradient)
         gaps = [np.linalg.norm(c.gradient - exact) / np.linalg.norm(exact) for c in costs]
-        numbers = {name: [getattr(c, name) for c in costs] for name in ("time", "planned", "resident")}
-        return {"sizes": size, "gaps": gaps} | numbers | {"gradients": _short_gradient(size)}
+        numbers = {
+            name: [getattr(c, name) for c in costs] for name in ("time", "planned", "resident")
+        }
+        return {"sizes": size, "gaps": gaps} | numbers | {"gradients": self._short_gradient(size)}
 
     def measure_one_again(self, index: int, recorded: xr.Dataset):
-        return {"gradients": _short_gradient(self.sizes[index])}
+        return {"gradients": self._short_gradient(self.sizes[index])}
+
+    def _short_gradient(self, size: Size) -> np.ndarray:
+        """By the closed form, of ten trials, (64,)."""
+        options = {"number": self.seeds["costs"]}
+        compiled, arguments = reward_gradient("closed form", *size[:3], 10, **options)
+        gradient = np.asarray(compiled(*arguments))
+        padded = np.full(_MOST_TERMS, np.nan)
+        padded[: len(gradient)] = gradient
+        return padded
 
 
 SYMBOLS = ("N", "T", "d", "H")
@@ -318,12 +334,3 @@ SYMBOLS = ("N", "T", "d", "H")
 def problem_label(size: Size) -> str:
     """Such as "N = 100, T = 100, d = 5, H = 30"."""
     return ", ".join(f"{symbol} = {value}" for symbol, value in zip(SYMBOLS, size, strict=True))
-
-
-def _short_gradient(size: Size) -> np.ndarray:
-    """By the closed form, of ten trials, (64,)."""
-    compiled, arguments = reward_gradient("closed form", *size[:3], 10)
-    gradient = np.asarray(compiled(*arguments))
-    padded = np.full(_MOST_TERMS, np.nan)
-    padded[: len(gradient)] = gradient
-    return padded

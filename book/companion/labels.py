@@ -1,9 +1,10 @@
-"""Labels that several experiments share, and an axis of two things taken apart."""
+"""Labels of coefficients and numbers, and an axis of two things taken apart."""
 
 import math
 from collections.abc import Sequence
 from itertools import product
 
+import numpy as np
 import xarray as xr
 
 from plasticity.types import require
@@ -35,4 +36,10 @@ def unfolded(data: xr.Dataset, axis: str, **levels: Sequence) -> xr.Dataset:
         values = array.values.reshape(*sizes, *array.shape[1:])
         arrays[name] = ((*levels, *array.dims[1:]), values, array.attrs)
     others = {name: labels for name, labels in data.coords.items() if name != axis}
-    return xr.Dataset(arrays, others | levels, data.attrs)
+    given = {name: (name, np.asarray(labels)) for name, labels in levels.items()}
+    return xr.Dataset(arrays, others | given, data.attrs)
+
+
+def three_digits(value: float) -> str:
+    """A number with three significant digits and without an exponent."""
+    return np.format_float_positional(value, precision=3, fractional=False, trim="-")

@@ -3,7 +3,7 @@
 Validation networks choose, test networks judge, and no network does both.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Self
@@ -61,7 +61,7 @@ def candidate_coefficients(training: xr.Dataset, start: str, iteration: int) -> 
 
 
 class _Tried(Experiment):
-    """Rules on validation networks; the first errors of each are measured again."""
+    """Rules on validation networks; which they are, and first errors of each, is found again."""
 
     seeds = {"validation": seed("validation")}
 
@@ -77,10 +77,10 @@ class _Tried(Experiment):
         result, errors = outcomes(*where, self.n_trials)
         return {"theta": theta, "trials": result.trials, "errors": errors[0, :_KEPT, :VERIFIED]}
 
-    def _again(self, recorded: xr.Dataset, first: int) -> dict[str, np.ndarray]:
-        kept = recorded.errors.shape[0]
-        where = self._on_networks(recorded.theta.values, self.sizes[:1], first, kept)
-        return {"errors": first_errors(*where)[0]}
+    def _try_again(self, theta: np.ndarray, first: int) -> dict[str, np.ndarray]:
+        n = min(_KEPT, self.n_validation)
+        where = self._on_networks(theta, self.sizes[:1], first, n)
+        return {"theta": theta, "errors": first_errors(*where)[0]}
 
 
 def _variables(axis: str) -> dict[str, Variable]:
@@ -144,13 +144,12 @@ class Shortlist(_Tried):
         }
 
     def measure_one(self, index: int, training: xr.Dataset):
-        start, iteration = self.candidates[index]
-        theta = candidate_coefficients(training, start, iteration)
-        origin = {"iteration": iteration, "scale": training.scale[0].values}
+        theta = candidate_coefficients(training, *self.candidates[index])
+        origin = {"iteration": self.candidates[index][1], "scale": training.scale[0].values}
         return self._try(theta, 0) | origin
 
     def measure_one_again(self, index: int, recorded: xr.Dataset, training: xr.Dataset):
-        return self._again(recorded, 0)
+        return self._try_again(candidate_coefficients(training, *self.candidates[index]), 0)
 
 
 def fewest_trials(trials: xr.DataArray) -> xr.DataArray:
@@ -219,13 +218,21 @@ class Selection(_Tried):
         return self._try(candidate.theta.values, self._networks.start) | origin
 
     def measure_one_again(self, index: int, recorded: xr.Dataset, shortlist: xr.Dataset):
-        return self._again(recorded, self._networks.start)
+        candidate = shortlist.isel(candidate=ranking(shortlist)[index])
+        return self._try_again(candidate.theta.values, self._networks.start)
 
 
 def learned_coefficients(selection: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     """θ and scale of the learned rule: the one of the fewest trials in a `Selection`."""
     best = selection.isel(place=ranking(selection)[0])
     return best.theta.values, best.scale.values
+
+
+def second_round(shortlist: xr.Dataset, selection: xr.Dataset) -> xr.DataArray:
+    """Restricted means of a `Selection` by candidate of the `Shortlist` it is of, best first."""
+    trials = fewest_trials(selection.trials)
+    names = shortlist.candidate.values[ranking(shortlist)[: trials.size]]
+    return trials.rename(place="candidate").assign_coords(candidate=names)
 
 
 def compared_rules(learned: np.ndarray, terms: Iterable[Term] = ODD) -> dict[str, Rule]:
@@ -329,18 +336,21 @@ class MetaComparison(Experiment):
     def measure_one(self, index: int, selection: xr.Dataset):
         setting, rule = self._setting, self._rule(index, selection)
         tuning = self._trials(setting, at_sizes(setting, rule, self._signed_sizes), self.n_tuning)
-        order = np.argsort(tuning.mean(axis=-1), kind="stable")
-        near = [self._signed_sizes[i] for i in order[:3]]
+        near = _fewest(tuning, self._signed_sizes)[:3]
         again = self._trials(setting, at_sizes(setting, rule, near), self.n_again, first=_UNMET)
-        best = near[int(again.mean(axis=-1).argmin())]
+        best = _fewest(again, near)[0]
         judged = self._judge(setting, at_sizes(setting, rule, [best]))
         return {"tuning": tuning, "near": near, "again": again, "best": best} | judged
 
     def measure_one_again(self, index: int, recorded: xr.Dataset, selection: xr.Dataset):
         setting = self._setting
-        rules = at_sizes(setting, self._rule(index, selection), [float(recorded.best)])
+        # Sizes are chosen again among those that were tried, from the trials that they took.
+        near = _fewest(recorded.tuning.values, self._signed_sizes)[:3]
+        best = _fewest(recorded.again.values, near)[0]
+        rules = at_sizes(setting, self._rule(index, selection), [best])
         networks = range(recorded.errors.shape[0])
-        return {"errors": first_errors(setting, rules, self.seeds["test"], networks)[0]}
+        errors = first_errors(setting, rules, self.seeds["test"], networks)[0]
+        return {"near": near, "best": best, "errors": errors}
 
     @property
     def _setting(self) -> Setting:
@@ -368,11 +378,22 @@ class MetaComparison(Experiment):
         }
 
 
+def _fewest(trials: np.ndarray, sizes: Sequence[float]) -> list[float]:
+    """Sizes by the restricted means of trials (sizes, networks), the least first."""
+    return [sizes[i] for i in np.argsort(trials.mean(axis=-1), kind="stable")]
+
+
 def best_single(comparison: xr.Dataset) -> str:
     """The single-term rule of the fewest trials where rates were chosen, of a `MetaComparison`."""
     singles = [name for name in comparison.rule.values.tolist() if name.startswith("(")]
     means = comparison.again.sel(rule=singles).mean("other network").min("place")
     return singles[int(np.argmin(means.values))]
+
+
+def mean_errors(comparison: xr.Dataset, last: int | None = None) -> xr.DataArray:
+    """Error of each rule in each test network, mean of all trials or the last, by blocks of 20."""
+    first = None if last is None else -last // 20
+    return comparison.blocks.isel(block=slice(first, None)).mean("block")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any, Self
 
-import jax
 import numpy as np
 import xarray as xr
 from cmaes import CMA
 
+from companion.compilation import double_precision
 from companion.experiment import Experiment, Variable
 from companion.seeds import seed
 from companion.settings import brief_setting
@@ -276,7 +276,7 @@ class Training(Experiment):
         """Two iterations on few networks in float64: what is measured again."""
         small = {"n_iterations": 2, "n_networks": 3, "n_trials": 8, "n_validation": 2}
         short = {"validation_trials": 20, "validate_every": 2}
-        with jax.enable_x64(True):
+        with double_precision():
             course = self._course(index, self.config(**small, **short), progress=False)
         return {
             "first_objectives": course.objectives,
@@ -321,6 +321,21 @@ class BlackBox(Experiment):
     n_validation: int = 64
     validation_trials: int = 400
     learning_rate: float = TRAINING_RATE
+
+    @classmethod
+    def beside(cls, course: Training) -> Self:
+        """The search that takes about as long as a course of pathwise gradients from one start."""
+        return cls(
+            task=course.task,
+            starts=course.starts[:1],
+            n_units=course.n_units,
+            n_generations=max(2, 5 * course.n_iterations // 8),
+            population=max(4, course.n_networks // 6),
+            n_networks=course.n_networks // 2,
+            n_trials=course.n_trials,
+            n_validation=course.n_validation,
+            validation_trials=course.validation_trials,
+        )
 
     def coordinates(self):
         return POWERS | {

@@ -119,10 +119,10 @@ def load(path: str | os.PathLike) -> xr.Dataset:
     except Exception as error:  # h5py has no class of its own for what is no HDF5 file
         rule, fix = "a record is a whole netCDF file", "restore it, or record it again"
         raise ValueError(f"{rule}; got {path} ({error}): {fix}") from error
-    made = int(data.attrs.get("format", -1))
-    require(made >= 0, "a record with its provenance", path, "choose a file of book/records")
+    number = int(data.attrs.get("format", -1))
+    require(number >= 0, "a record with its provenance", path, "choose a file of book/records")
     rule = f"a record of version {FORMAT} or older"
-    require(made <= FORMAT, rule, f"version {made} in {path}", "install a newer companion")
+    require(number <= FORMAT, rule, f"version {number} in {path}", "install a newer companion")
     for name, variable in data.data_vars.items():
         same = digest({str(name): variable.values}) == variable.attrs.get("sha256")
         rule = f"{name} has the digest it was saved with"

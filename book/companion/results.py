@@ -1,7 +1,9 @@
 """Results of experiments: recorded ones, a part of them measured again, or all measured now.
 
-found = result(Confirmation(n_networks=n_confirmation), recorded=recorded)
-found.trials.sel(rule="learned").mean("network")
+    confirmed = result(Confirmation(n_networks=n_confirmation), recorded=recorded)
+    confirmed.trials.sel(rule="learned").mean("network")
+
+What was measured or verified once is kept in memory.
 """
 
 import hashlib

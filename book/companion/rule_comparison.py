@@ -172,7 +172,8 @@ class RuleComparison(Experiment):
         rules["flipped sign"] = intact._replace(coefficients=-intact.coefficients)
         # Yoked: each network is taught by what another, doing the same trials, earned.
         partner = setting.learn(number, which ^ 1, horizon, intact).prediction_errors
-        frozen = setting._replace(learner=dataclasses.replace(setting.learner, frozen_trace=True))
+        learner = dataclasses.replace(setting.learner, frozen_trace=True)
+        frozen = dataclasses.replace(setting, learner=learner)
         lifetimes = (
             setting.learn(number, which, horizon, stack(list(rules.values()))).errors,
             setting.learn(number, which, horizon, intact, third_factor=partner).errors[None],

@@ -29,6 +29,7 @@ from plasticity.dynamics.portrait import (
 from plasticity.dynamics.spectrum import jacobian
 from plasticity.learning.criterion import TrialsToCriterion, trials_to_criterion
 from plasticity.learning.setting import Setting
+from plasticity.learning.trial import initial_learning_state
 from plasticity.model.network import Network
 from plasticity.rules.three_factor import Rule, zero
 from plasticity.types import require
@@ -36,7 +37,7 @@ from plasticity.types import require
 RULES = ("untrained", "(3,3)", "(1,1)", "(1,5)", "learned", "node perturbation")
 MEASURES = TRIAL_MEASURES + POINT_MEASURES
 STAGES = ("at criterion", "after all trials")
-_BLOCK = 20  # trials between the moments at which weights are kept
+_BLOCK = 20  # trials between the moments at which networks may be looked at
 _KEPT = 2  # networks whose last weights are kept
 _EARLY = 8  # networks that are looked at after their first trials
 
@@ -69,8 +70,8 @@ def rule_of(setting: Setting, name: str, learned: np.ndarray, size: float) -> Ru
 
 def weights_over_learning(
     setting: Setting, rule: Rule, number: int, networks: Sequence[int], n_trials: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """W after 0, 20, 40, … trials, (blocks + 1, networks, N, N), and which trials were correct.
+) -> tuple[dict[int, np.ndarray], np.ndarray]:
+    """Trials → W after so many (0, 4, 20, 40, …), (networks, N, N); and which trials were correct.
 
     Args:
         number: the seed of the networks and their trials.
@@ -80,14 +81,20 @@ def weights_over_learning(
     """
     fits = n_trials >= _BLOCK and n_trials % _BLOCK == 0
     require(fits, f"n_trials a multiple of {_BLOCK}", n_trials, "round it")
-    weights, correct = [np.asarray(setting.networks(number, networks).W)], []
-    state = None
-    for _ in range(n_trials // _BLOCK):
-        lifetimes = setting.learn(number, networks, _BLOCK, rule, state=state)
+
+    def begin(network):
+        return initial_learning_state(network, setting.task, setting.learner)
+
+    # In steps as short, and with the first state given like all others, one program serves all.
+    state = jax.vmap(begin)(setting.networks(number, networks))
+    weights, correct = {0: np.asarray(state.W)}, []
+    for trial in range(VERIFIED, n_trials + 1, VERIFIED):
+        lifetimes = setting.learn(number, networks, VERIFIED, rule, state=state)
         state = lifetimes.state
-        weights.append(np.asarray(state.W))
         correct.append(np.asarray(lifetimes.correct))
-    return np.stack(weights), np.concatenate(correct, axis=-1)
+        if trial == VERIFIED or trial % _BLOCK == 0:
+            weights[trial] = np.asarray(state.W)
+    return weights, np.concatenate(correct, axis=-1)
 
 
 def beginnings(setting: Setting, number: int, n_networks: int) -> list[Beginning]:
@@ -216,32 +223,32 @@ class RuleDynamics(Experiment):
         networks, before = range(self.n_networks), beginnings(setting, number, self.n_networks)
         W, correct = weights_over_learning(setting, rule, number, networks, self.n_trials)
         result = trials_to_criterion(correct)
-        last, portraits = self._taken_apart(W[-1], before)
+        end = W[self.n_trials]
+        last, portraits = self._taken_apart(end, before)
         # What never learns is the same at every moment.
         untrained = self.rules[index] == "untrained"
         first = last if untrained else self._at_criterion(W, result, before)
-        kept = (W[-1, :_KEPT], before[:_KEPT])
         return result._asdict() | {
-            "course": [
-                numbers_of_trials(setting, number, W[m // _BLOCK], before) for m in self.moments
-            ],
+            "course": [numbers_of_trials(setting, number, W[m], before) for m in self.moments],
             "measures": [first, last],
-            "eigenvalues": self._spectra(W[-1], before, portraits),
-            "weights": kept[0],
+            "eigenvalues": self._spectra(end, before, portraits),
+            "weights": end[:_KEPT],
             "operating": [portrait.operating for portrait in portraits[:_KEPT]],
-            "kept": numbers_of_trials(setting, number, *kept),
-            "early": self._early(rule, before[:_EARLY]),
+            "kept": numbers_of_trials(setting, number, end[:_KEPT], before[:_KEPT]),
+            "early": numbers_of_trials(setting, number, W[VERIFIED][:_EARLY], before[:_EARLY]),
         }
 
     def measure_one_again(
         self, index: int, recorded: xr.Dataset, comparison: xr.Dataset, selection: xr.Dataset
     ):
         setting, number = self._setting, self.seeds["dynamics"]
-        W = recorded.weights.values
+        rule = self._rule(index, comparison, selection)
         before = beginnings(setting, number, recorded.sizes["early_network"])
+        early = np.asarray(setting.learn(number, range(len(before)), VERIFIED, rule).state.W)
+        kept = recorded.weights.values
         return {
-            "kept": numbers_of_trials(setting, number, W, before[: len(W)]),
-            "early": self._early(self._rule(index, comparison, selection), before),
+            "kept": numbers_of_trials(setting, number, kept, before[: len(kept)]),
+            "early": numbers_of_trials(setting, number, early, before),
         }
 
     @property
@@ -272,14 +279,19 @@ class RuleDynamics(Experiment):
         return np.array(numbers), portraits
 
     def _at_criterion(
-        self, W: np.ndarray, result: TrialsToCriterion, before: Sequence[Beginning]
+        self, W: dict[int, np.ndarray], result: TrialsToCriterion, before: Sequence[Beginning]
     ) -> np.ndarray:
-        """`MEASURES` at the block that met the criterion, (networks, 26); NaN if none did."""
+        """`MEASURES` after the block that met the criterion, (networks, 26); NaN if none did.
+
+        Args:
+            W: trials → weights after so many.
+        """
         numbers = np.full((len(before), len(MEASURES)), np.nan)
         which = np.flatnonzero(result.reached)
         if len(which):
-            blocks = -(-result.trials[which] // _BLOCK)
-            numbers[which] = self._taken_apart(W[blocks, which], [before[i] for i in which])[0]
+            after = -(-result.trials // _BLOCK) * _BLOCK
+            weights = np.stack([W[int(after[i])][i] for i in which])
+            numbers[which] = self._taken_apart(weights, [before[i] for i in which])[0]
         return numbers
 
     def _spectra(
@@ -288,9 +300,3 @@ class RuleDynamics(Experiment):
         transfer = self._setting.learner.dynamics.transfer
         each = zip(W, before, portraits, strict=True)
         return [operating_spectrum(b.with_weights(w), p, transfer) for w, b, p in each]
-
-    def _early(self, rule: Rule, before: Sequence[Beginning]) -> np.ndarray:
-        """`TRIAL_MEASURES` after few trials, (networks, 8)."""
-        setting, number = self._setting, self.seeds["dynamics"]
-        lifetimes = setting.learn(number, range(len(before)), VERIFIED, rule)
-        return numbers_of_trials(setting, number, np.asarray(lifetimes.state.W), before)

@@ -35,7 +35,7 @@ def association_setting(
     exploration = Exploration(rate=kick_rate, amplitude=kick_amplitude)
     learner = Learner(dynamics=Dynamics(dt=dt), exploration=exploration)
     rule = miconi(learning_rate=learning_rate, clip=clip)
-    return Setting(task, learner, rule, n_units, gain, "random")
+    return Setting(task=task, rule=rule, learner=learner, n_units=n_units, gain=gain)
 
 
 BRIEF: dict[str, dict[str, float]] = {
@@ -78,7 +78,7 @@ def brief_setting(
     )
     drawn = make_task(task, dt=10.0, **(BRIEF[task] | parameters))
     rule = miconi(learning_rate=learning_rate, clip=clip)
-    return Setting(drawn, learner, rule, n_units, 1.5, "random")
+    return Setting(task=drawn, rule=rule, learner=learner, n_units=n_units, gain=1.5)
 
 
 def dense_rule(
@@ -90,8 +90,8 @@ def dense_rule(
     of the trace have the r.m.s. that this one has in a first trial; no clip.
     """
     network = jax.tree.map(lambda a: a[0], setting.networks(0, [0]))
-    at = (setting.task, setting.rule, setting.learner)
-    run = first_trajectory(jax.random.key(0), network, *at)
+    place = (setting.task, setting.rule, setting.learner)
+    run = first_trajectory(jax.random.key(0), network, *place)
     scale = np.asarray(term_scale(run.rates, run.fluctuations, degree))
     lead = (min(3, degree),) * 2
     theta = share * np.random.default_rng(0).normal(size=scale.shape) * scale[lead] / scale
@@ -141,4 +141,4 @@ def miconi_setting(without: str | None = None, *, n_units: int = 200) -> Setting
     clip = {} if without == "clip" else {"clip": 3e-4}
     rule = single_term(3, 3, degree=3, learning_rate=0.1, tau_e=float("inf"), **clip)
     task = delayed_nonmatch_to_sample(dt=dt, onset=1.0, delay=199.0)
-    return Setting(task, learner, rule, n_units, 1.5, "unit")
+    return Setting(task=task, rule=rule, learner=learner, n_units=n_units, gain=1.5, readout="unit")

@@ -22,14 +22,14 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from plasticity.learning.trial import Learner
-from plasticity.meta.estimators import EvolutionStrategy, Pathwise
+from plasticity.meta.estimators import Estimator, EvolutionStrategy, Pathwise
 from plasticity.meta.objective import mean_reward
 from plasticity.meta.score_function import (
     ParameterScore,
+    ScoreProgram,
     Scores,
     WeightScore,
     score_gradients,
-    scored_lifetime,
 )
 from plasticity.model.exploration import Exploration
 from plasticity.model.network import Network, make_network
@@ -84,29 +84,31 @@ def choice_course(
         carry: whether ∂w/∂θ is carried; without it, a mistake, only the last update's remains.
     """
 
-    def powers(x):
-        return jnp.stack([x**k for k in range(coefficients.shape[0])])
-
-    def update(w, theta, action, delta):
-        policy = jax.nn.sigmoid(w)
-        return w + rate * delta * (powers(policy) @ theta @ powers(action - policy))
-
     def trial(carried, uniform):
         w, tangent, baseline = carried
         policy = jax.nn.sigmoid(w)
         action = (uniform < policy).astype(w.dtype)
         log_probability = jnp.log(jnp.where(action > 0, policy, 1.0 - policy))
         score = (action - policy) * tangent
-        at = (w, coefficients, action, action - baseline)
-        slope, direct = jax.grad(update, argnums=(0, 1))(*at)
+        now = (w, coefficients, action, rate * (action - baseline))
+        slope, direct = jax.grad(_next_weight, argnums=(0, 1))(*now)
         tangent = (slope * tangent if carry else 0.0) + direct
         baseline = baseline + 0.25 * (action - baseline)
-        return (update(*at), tangent, baseline), (log_probability, score, action)
+        return (_next_weight(*now), tangent, baseline), (log_probability, score, action)
 
     zero = jnp.zeros((), coefficients.dtype)
     start = (zero, jnp.zeros_like(coefficients), zero)
     _, (logs, scores, rewards) = jax.lax.scan(trial, start, uniforms)
     return logs.sum(), scores, rewards
+
+
+def _next_weight(w, coefficients, action, factor):
+    """w + ``factor`` Σ θ_kℓ π^k (a − π)^ℓ."""
+    policy = jax.nn.sigmoid(w)
+    left, right = (
+        jnp.stack([x**k for k in range(coefficients.shape[0])]) for x in (policy, action - policy)
+    )
+    return w + factor * (left @ coefficients @ right)
 
 
 @partial(jax.jit, static_argnames="n_trials")
@@ -137,30 +139,41 @@ def choice_estimates(
     """
     carry, options = CHOICE_ESTIMATORS[name]
     _, scores, rewards = _choice_courses(coefficients, uniforms, carry)
-    # An action is scored with its own reward; the first has no score, for w starts at 0.
-    scores = jnp.concatenate([scores[:, 1:], jnp.zeros_like(scores[:, :1])], axis=1)
-    conditions, finite = jnp.zeros(rewards.shape, jnp.int32), jnp.ones(len(rewards), bool)
-    return score_gradients(scores, rewards, conditions, finite, **(options | changes))
+    return _credited(scores, rewards, **(options | changes))
 
 
 def compare_choices(n_samples: int, *, n_trials: int = 7, seed: int = 0) -> dict[str, Comparison]:
     """Every one of `CHOICE_ESTIMATORS` against the exact gradient."""
     theta = choice_coefficients()
-    truth = jax.grad(choice_return)(theta, n_trials)
+    truth = _choice_slope(theta, n_trials)
     uniforms = jax.random.uniform(jax.random.key(seed), (n_samples, n_trials), theta.dtype)
+    # One program for both, of all courses and of those that are drawn.
     every = _sequences(n_trials)
-    probability = jnp.exp(_choice_courses(theta, every, True)[0])
+    together = jnp.concatenate([every, uniforms])
+    courses = {carry: _choice_courses(theta, together, carry) for carry in (True, False)}
     table = {}
-    for name in CHOICE_ESTIMATORS:
-        estimates = choice_estimates(name, theta, every, baseline="none")
-        expected = jnp.tensordot(probability, estimates, 1)
-        table[name] = compare(expected, choice_estimates(name, theta, uniforms), truth)
+    for name, (carry, options) in CHOICE_ESTIMATORS.items():
+        logs, scores, rewards = courses[carry]
+        n = len(every)
+        exact = _credited(scores[:n], rewards[:n], **(options | {"baseline": "none"}))
+        expected = jnp.tensordot(jnp.exp(logs[:n]), exact, 1)
+        table[name] = compare(expected, _credited(scores[n:], rewards[n:], **options), truth)
     return table
+
+
+_choice_slope = jax.jit(jax.grad(choice_return), static_argnums=1)
 
 
 @partial(jax.jit, static_argnames="carry")
 def _choice_courses(coefficients, uniforms, carry):
     return jax.vmap(partial(choice_course, coefficients, carry=carry))(uniforms)
+
+
+def _credited(scores, rewards, **options) -> Float[Array, "B d1 d1"]:
+    # An action is scored with its own reward; the first has no score, for w starts at 0.
+    scores = jnp.concatenate([scores[:, 1:], jnp.zeros_like(scores[:, :1])], axis=1)
+    conditions, finite = jnp.zeros(rewards.shape, jnp.int32), jnp.ones(len(rewards), bool)
+    return score_gradients(scores, rewards, conditions, finite, **options)
 
 
 def _sequences(n_trials: int) -> Float[Array, "S H"]:
@@ -177,6 +190,16 @@ class Diffusion(NamedTuple):
     learner: Learner
     n_trials: int
 
+    def samples(self, estimator: Estimator, n: int, seed: int) -> Float[Array, "B d1 d1"]:
+        """Estimates from n lifetimes."""
+        keys = jax.random.split(jax.random.key(seed), n)
+        networks = jax.tree.map(lambda a: jnp.broadcast_to(a, (n, *a.shape)), self.network)
+        return estimator(keys, networks, *self[1:]).gradients
+
+    def pathwise(self) -> Float[Array, "2 d1 d1"]:
+        """The gradient where nothing is random: that of every lifetime, so two serve for all."""
+        return self.samples(Pathwise(), 2, 0)
+
 
 def diffusion() -> Diffusion:
     """One unit, two cues in turn, three trials; nothing is random and no corner is met."""
@@ -189,23 +212,14 @@ def diffusion() -> Diffusion:
 
 def quadrature(toy: Diffusion, n_nodes: int):
     """Nodes ξ, (Q, H, 1, 1), and weights, (Q,); the last trial's ξ, without effect, is zero."""
-    nodes, weights = np.polynomial.hermite_e.hermegauss(n_nodes)
-    grids = np.meshgrid(*[nodes] * (toy.n_trials - 1), indexing="ij")
-    grids = np.stack([g.ravel() for g in (*grids, np.zeros_like(grids[0]))], axis=1)
-    product_weights = reduce(np.multiply.outer, [weights / weights.sum()] * (toy.n_trials - 1))
-    return jnp.asarray(grids[..., None, None], float), jnp.asarray(product_weights.ravel(), float)
+    nodes, weights = _normal_nodes(n_nodes, (toy.n_trials - 1, 1, 1))
+    return jnp.concatenate([nodes, jnp.zeros_like(nodes[:, :1])], axis=1), weights
 
 
 def diffusion_gradient(toy: Diffusion, sigma: float, *, n_nodes: int = 40) -> Coefficients:
     """∂J/∂θ of the learner whose weight diffuses with σ, by quadrature of ∂R/∂θ at fixed ξ."""
     noise, weights = quadrature(toy, n_nodes)
-
-    def expected(coefficients):
-        rule = toy.rule._replace(coefficients=coefficients)
-        sample = _course_at(toy._replace(rule=rule), WeightScore(sigma=sigma), noise)
-        return weights @ sample.rewards.mean(axis=1)
-
-    return jax.grad(expected)(toy.rule.coefficients)
+    return jnp.tensordot(weights, _courses(toy, WeightScore(sigma=sigma), noise)[1], 1)
 
 
 def diffusion_expectation(
@@ -213,17 +227,16 @@ def diffusion_expectation(
 ) -> Coefficients:
     """The mean estimate, by quadrature of the estimator itself; baselines do not matter to it."""
     noise, weights = quadrature(toy, n_nodes)
-    sample = _course_at(toy, estimator, noise)
     options = {"discount": estimator.discount, "credit": estimator.credit, "baseline": "none"}
-    return jnp.tensordot(weights, score_gradients(*sample, **options), 1)
+    # With U reset, the program of the gradient serves again.
+    scores, _ = _courses(toy, estimator, noise, slopes=not estimator.carry)
+    return jnp.tensordot(weights, score_gradients(*scores, **options), 1)
 
 
 def compare_diffusion(sigma: float, n_samples: int, *, seed: int = 0) -> dict[str, Comparison]:
     """Estimators of the diffusing learner's gradient; pathwise at σ = 0 shows the gap."""
     toy = diffusion()
     truth = diffusion_gradient(toy, sigma)
-    keys = jax.random.split(jax.random.key(seed), n_samples)
-    networks = jax.tree.map(lambda a: jnp.broadcast_to(a, (n_samples, *a.shape)), toy.network)
     table = {}
     for name, estimator in {
         "U reset": WeightScore(sigma=sigma),
@@ -231,10 +244,9 @@ def compare_diffusion(sigma: float, n_samples: int, *, seed: int = 0) -> dict[st
         "U carried": WeightScore(sigma=sigma, carry=True),
         "immediate reward only": WeightScore(sigma=sigma, credit="immediate"),
     }.items():
-        samples = estimator(keys, networks, *toy[1:]).gradients
+        samples = toy.samples(estimator, n_samples, seed)
         table[name] = compare(diffusion_expectation(toy, estimator), samples, truth)
-    two = jax.tree.map(lambda a: a[:2], (keys, networks))
-    pathwise = Pathwise()(*two, *toy[1:]).gradients
+    pathwise = toy.pathwise()
     return table | {"pathwise, without noise": compare(pathwise[0], pathwise, truth)}
 
 
@@ -245,33 +257,24 @@ def compare_exploration(spread: float, n_samples: int, *, seed: int = 0) -> dict
     two trials (3 nodes): enough for a spread of 0.05. Pathwise shows the gap to the rule unmoved.
     """
     toy, ones = diffusion(), ((1.0, 1.0), (1.0, 1.0))
-    theta, key = toy.rule.coefficients, jax.random.key(seed)
-    values = jax.jit(jax.vmap(lambda coefficients: mean_reward(coefficients, key, *toy)[0]))
+    theta = toy.rule.coefficients
     epsilon, weights = _normal_nodes(7, (2, 2))
-    moves = spread * epsilon
-    smoothed = jax.grad(lambda center: weights @ values(center[None] + moves))(theta)
-    slopes = (values(theta[None] + moves) - values(theta[None] - moves)) / (2 * spread)
+    slopes, above = _returns(toy, theta[None] + spread * epsilon)
+    _, below = _returns(toy, theta[None] - spread * epsilon)
+    smoothed = jnp.tensordot(weights, slopes, 1)
+    expected = jnp.tensordot(weights * (above - below) / (2 * spread), epsilon, 1)
+
     jitter = ParameterScore(spread=spread, scale=ones)
     nodes, shares = _normal_nodes(3, (2, 2, 2))
-    nodes = jnp.concatenate([nodes, jnp.zeros((len(nodes), 1, 2, 2), nodes.dtype)], axis=1)
+    nodes = jnp.concatenate([nodes, jnp.zeros_like(nodes[:, :1])], axis=1)
+    scores, jittered = _courses(toy, jitter, nodes)
+    scored = jnp.tensordot(shares, score_gradients(*scores, baseline="none"), 1)
 
-    def jittered(center):
-        moved = toy._replace(rule=toy.rule._replace(coefficients=center))
-        return shares @ _course_at(moved, jitter, nodes).rewards.mean(axis=1)
-
-    scores = score_gradients(*_course_at(toy, jitter, nodes), baseline="none")
-    scored = jnp.tensordot(shares, scores, 1)
-    keys = jax.random.split(key, n_samples)
-    networks = jax.tree.map(lambda a: jnp.broadcast_to(a, (n_samples, *a.shape)), toy.network)
-
-    def samples(estimator):
-        return estimator(keys, networks, *toy[1:]).gradients
-
-    strategy, pathwise = EvolutionStrategy(spread=spread, scale=ones), samples(Pathwise())
-    expected = jnp.tensordot(weights * slopes, epsilon, 1)
+    strategy, pathwise = EvolutionStrategy(spread=spread, scale=ones), toy.pathwise()
+    strategies, jitters = (toy.samples(e, n_samples, seed) for e in (strategy, jitter))
     return {
-        "evolution strategy": compare(expected, samples(strategy), smoothed),
-        "parameter score": compare(scored, samples(jitter), jax.grad(jittered)(theta)),
+        "evolution strategy": compare(expected, strategies, smoothed),
+        "parameter score": compare(scored, jitters, jnp.tensordot(shares, jittered, 1)),
         "pathwise, rule unmoved": compare(pathwise[0], pathwise, smoothed),
     }
 
@@ -286,15 +289,39 @@ def _normal_nodes(n_nodes: int, shape: tuple[int, ...]):
     return jnp.asarray(grid, float), jnp.asarray(joint, float)
 
 
-@partial(jax.jit, static_argnums=1)
-def _scored(arguments, static, size, noise):
-    network, task, rule = arguments
-    trial, learner, n_trials = static
-    at = (trial, size, jax.random.key(0), network, task, rule, learner, n_trials)
-    return jax.vmap(lambda xi: scored_lifetime(*at, noise=xi))(noise)
+def _returns(toy: Diffusion, coefficients: Float[Array, "Q d1 d1"]):
+    """∂/∂θ of the mean reward under several rules, (Q, d+1, d+1), and the mean reward, (Q,)."""
+    given = (toy.network, toy.task, toy.rule)
+    return _returns_and_slopes(coefficients, toy.learner, toy.n_trials, *given)
 
 
-def _course_at(toy: Diffusion, estimator: WeightScore | ParameterScore, noise) -> Scores:
+# Slopes in four coefficients: forward mode has less to compile than reverse mode.
+@partial(jax.jit, static_argnames=("learner", "n_trials"))
+def _returns_and_slopes(coefficients, learner, n_trials, network, task, rule):
+    def reward(theta):
+        given = (jax.random.key(0), network, task, rule, learner, n_trials)
+        value = mean_reward(theta, *given)[0]
+        return value, value
+
+    return jax.vmap(jax.jacfwd(reward, has_aux=True))(coefficients)
+
+
+def _courses(
+    toy: Diffusion, estimator: WeightScore | ParameterScore, noise, *, slopes: bool = True
+) -> tuple[Scores, Float[Array, "Q d1 d1"] | None]:
+    """Courses at given noise, (Q, H, …), and ∂/∂θ of the mean reward of each, its noise fixed."""
     trial, size = estimator.policy(None, toy.network, toy.task, toy.rule, toy.learner)
-    static = (trial, toy.learner, toy.n_trials)
-    return _scored((toy.network, toy.task, toy.rule), static, size, noise)
+    program = ScoreProgram(learner=toy.learner, n_trials=toy.n_trials, trial=trial)
+    return _scores_and_slopes(program, slopes, toy.network, toy.rule, toy.task, size, noise)
+
+
+@partial(jax.jit, static_argnames=("program", "slopes"))
+def _scores_and_slopes(program: ScoreProgram, slopes: bool, network, rule, task, size, noise):
+    def reward(theta, xi):
+        moved = rule._replace(coefficients=theta)
+        scores = program(jax.random.key(0), network, moved, task=task, size=size, noise=xi)
+        return scores.rewards.mean(), scores
+
+    course = jax.jacfwd(reward, has_aux=True) if slopes else reward
+    slope, scores = jax.vmap(course, (None, 0))(rule.coefficients, noise)
+    return scores, slope if slopes else None

@@ -20,8 +20,18 @@ _TOGETHER = 8  # networks
 
 def first_activity(setting: Setting, seed: int, n: int) -> tuple[np.ndarray, ...]:
     """Rates r, fluctuations Δ and kicks of the first trials of n networks, (n, T, N) each."""
-    found = _first_activity(*setting.arguments(seed, range(n)))
-    return tuple(np.asarray(a, float) for a in found)
+    eights = [_first_activity(*setting.arguments(seed, eight)) for eight in _by_eights(range(n))]
+    joined = (np.concatenate(arrays)[:n] for arrays in zip(*eights, strict=True))
+    return tuple(np.asarray(array, float) for array in joined)
+
+
+def _by_eights(runs) -> np.ndarray:
+    """Runs in rows of eight, so that one small program serves any number of them.
+
+    The last row is filled up with repeats.
+    """
+    runs = np.asarray(runs)
+    return np.resize(runs, (-(-len(runs) // _TOGETHER), _TOGETHER))
 
 
 # A function of the module, so that it is compiled once for all rules that meet a setting.
@@ -98,9 +108,7 @@ def first_errors(setting: Setting, rules: RuleStack, seed: int, runs) -> np.ndar
 
     Rules one by one, networks eight by eight: one small program serves all records of a setting.
     """
-    runs = np.asarray(runs)
-    # The last eight are filled up with repeats.
-    eights = np.resize(runs, (-(-len(runs) // _TOGETHER), _TOGETHER))
+    eights = _by_eights(runs)
     errors = [
         [setting.learn(seed, eight, VERIFIED, rule).errors for eight in eights] for rule in rules
     ]

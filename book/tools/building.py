@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
@@ -21,6 +22,7 @@ CONFIGURATION = ("_config.yml", "_toc.yml")
 LEFT_OUT = ("__pycache__", ".ipynb_checkpoints", "*.ipynb", "companion", "tools", "records")
 LEFT_OUT += ("parameters",)
 STATIC = "../../_static"  # as the interactive page, in book/pages, finds it
+EXPLORE_DATA = Path("_static", "explore", "data.js")  # in what was built
 
 
 def pages(root: Path) -> list[str]:
@@ -36,11 +38,11 @@ def notebooks(root: Path) -> list[Path]:
     return [file for file in files if file.exists()]
 
 
-def stage(root: Path, executed: Path, target: Path, static: str = STATIC) -> bool:
+def stage(root: Path, executed: Path, target: Path, static: str = STATIC) -> None:
     """Put what Jupyter Book reads into ``target``, with the notebooks of ``executed``.
 
     With another ``static`` than that of the repository's layout, the pages lie flat, and that is
-    how the interactive page finds the folder _static. Returns whether its data could be made.
+    how the interactive page finds the folder _static.
     """
     shutil.rmtree(target, ignore_errors=True)
     flat = static != STATIC
@@ -55,7 +57,10 @@ def stage(root: Path, executed: Path, target: Path, static: str = STATIC) -> boo
         (target / name).write_text(flattened(text) if flat else text)
     page = folder / "pages" / "explore.md"
     page.write_text(page.read_text().replace(f'"{STATIC}/', f'"{static}/'))
-    script = folder / "static" / "explore" / "data.js"
+
+
+def write_explore_data(script: Path) -> bool:
+    """Whether the data of the interactive page could be made; they go to ``script``."""
     return not subprocess.run([sys.executable, TOOLS / "explore_data.py", script]).returncode
 
 
@@ -76,11 +81,14 @@ def jupyter_book(folder: Path, *options: str) -> bool:
 
 def build(root: Path, executed: Path) -> bool:
     """Build the HTML into _build/html from the notebooks in ``executed``."""
-    staging = root / "_build" / "staging"
-    if not (stage(root, executed, staging) and jupyter_book(staging)):
-        return False
-    html = root / "_build" / "html"
+    staging, html = root / "_build" / "staging", root / "_build" / "html"
+    stage(root, executed, staging)
+    with ThreadPoolExecutor() as pool:  # Sphinx does not read the data
+        data = pool.submit(write_explore_data, staging / "data.js")
+        if not (jupyter_book(staging) & data.result()):
+            return False
     shutil.rmtree(html, ignore_errors=True)
     os.replace(staging / "_build" / "html", html)
+    os.replace(staging / "data.js", html / EXPLORE_DATA)
     print(f"the book is in {html.relative_to(root)}/index.html")
     return True

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import yaml
-from building import flattened, stage
+from building import flattened, stage, write_explore_data
 
 # As in the repository: the packages, what they read, and the book's own Sphinx extensions.
 BESIDE = (
@@ -25,7 +25,8 @@ def export(root: Path, executed: Path) -> bool:
     target = root / "_build" / "neurolibre"
     shutil.rmtree(target, ignore_errors=True)
     content, binder = target / "content", target / "binder"
-    if not stage(root, executed, content, static="../_static"):
+    stage(root, executed, content, static="../_static")
+    if not write_explore_data(content / "static" / "explore" / "data.js"):
         return False
     (content / "_config.yml").write_text(configuration(root))
     for name in BESIDE:
@@ -36,7 +37,8 @@ def export(root: Path, executed: Path) -> bool:
             shutil.copytree(root / name, target / name, ignore=ignore)
     binder.mkdir()
     shutil.copy(root / "requirements.lock", binder / "requirements.txt")
-    (binder / "runtime.txt").write_text("python-3.11\n")
+    python = yaml.safe_load((root / "environment.yml").read_text())["dependencies"][0]
+    (binder / "runtime.txt").write_text(python.replace("=", "-") + "\n")
     (binder / "postBuild").write_text("#!/bin/bash\npip install --no-deps --editable .\n")
     (binder / "postBuild").chmod(0o755)
     shutil.copy(root / "book" / "references.bib", target / "paper.bib")

@@ -94,8 +94,11 @@ def report(ended: Ended) -> None:
         print(f"{what}: failed ({ended.seconds:.0f} s)", flush=True)
         print(ended.output, file=sys.stderr, flush=True)
         return
-    last = (ended.output.strip().splitlines() or ["done"])[-1]
-    print(f"{what}: {last} ({ended.seconds:.0f} s)", flush=True)
+    lines = ended.output.strip().splitlines() or ["done"]
+    print(f"{what}: {lines[-1]} ({ended.seconds:.0f} s)", flush=True)
+    for line in lines:
+        if line.startswith("SKIPPED"):
+            print(f"  {line}", flush=True)
 
 
 def print_times(ended: list[Ended], since: float, begun: float) -> None:

@@ -4,7 +4,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from building import jupyter_book, stage
+from building import EXPLORE_DATA, jupyter_book, stage, write_explore_data
 from extensions.addresses import PDF
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -24,8 +24,11 @@ def print_book(root: Path, executed: Path) -> bool:
         print(f"a PDF needs one of {', '.join(BROWSERS)}: apt-get install chromium")
         return False
     folder = root / "_build" / "staging-pdf"
-    staged = stage(root, executed, folder, static="_static")
-    if not (staged and jupyter_book(folder, "--builder", "singlehtml")):
+    stage(root, executed, folder, static="_static")
+    page = folder / "_build" / "singlehtml" / "index.html"
+    if not jupyter_book(folder, "--builder", "singlehtml"):
+        return False
+    if not write_explore_data(page.parent / EXPLORE_DATA):
         return False
     pdf = root / "_build" / "pdf" / PDF
     pdf.parent.mkdir(parents=True, exist_ok=True)
@@ -39,7 +42,7 @@ def print_book(root: Path, executed: Path) -> bool:
         "--generate-pdf-document-outline",
         f"--virtual-time-budget={PATIENCE}",
         f"--print-to-pdf={pdf}",
-        (folder / "_build" / "singlehtml" / "index.html").as_uri(),
+        page.as_uri(),
     ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     if done.returncode or not pdf.exists():

@@ -25,7 +25,7 @@ sys.path.append(str(TOOLS))
 
 from building import build  # noqa: E402
 from building import notebooks as chapters  # noqa: E402
-from caching import keep_compiled_programs  # noqa: E402
+from compiling import compile_quickly, keep_compiled_programs  # noqa: E402
 from neurolibre import export  # noqa: E402
 from parameter_tables import declared  # noqa: E402
 from phases import print_times, timed  # noqa: E402
@@ -105,6 +105,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="start from the quick parameters")
     parser.add_argument("--defaults", action="store_true", help="the chapters' own parameters")
     parser.add_argument("--jobs", type=int, default=1, help="chapters that run at a time")
+    parser.add_argument("--quickly", action="store_true", help="compile with few optimisations")
     parser.add_argument("--since", type=float, help="when the command began, in s, for the table")
     parser.add_argument("--output", type=Path, help="folder of the executed notebooks")
     parser.add_argument("--publish", action="store_true", help="replace the committed notebooks")
@@ -133,6 +134,8 @@ def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
         print(error, file=sys.stderr)
         return 2
     keep_compiled_programs()
+    if request.quickly:
+        compile_quickly()
     makers = [
         make
         for wanted, make in (

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import nbformat
 import papermill
+from kernels import speak_through_files
 from phases import Ended, Task, report, run_tasks
 
 # The starts of their names, by how long they take: of two that run side by side, neither is to be
@@ -95,6 +96,7 @@ def main(argv: list[str]) -> int:
     if len(argv) != 3:
         print(__doc__, file=sys.stderr)
         return 2
+    speak_through_files()
     try:
         execute(Path(argv[0]), Path(argv[1]), json.loads(argv[2]))
     except papermill.PapermillExecutionError as error:

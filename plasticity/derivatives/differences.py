@@ -15,13 +15,14 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from plasticity.derivatives.tangent import Differentiation, initial_tangents, tangent_trial
 from plasticity.learning.lifetime import check_lifetime
 from plasticity.learning.parallel import map_lifetimes
 from plasticity.learning.trial import (
     Learner,
+    Outcome,
     draw_episode,
     first_trajectory,
     initial_learning_state,
@@ -57,6 +58,28 @@ class Comparison(NamedTuple):
     weight_gaps: Float[Array, "*batch H E P"]
     crossed: Bool[Array, "*batch H E P"]
     sample: Float[Array, "*batch H 2 S P"]
+
+
+class _Plan(NamedTuple):
+    """How coefficients are moved, and where the result is sampled.
+
+    Attributes:
+        steps: s, (E, P).
+        directions: one coefficient each, (P, d+1, d+1).
+        synapses: numbers of the entries of W that are sampled, (S,).
+    """
+
+    steps: Float[Array, "E P"]
+    directions: Float[Array, "P d1 d1"]
+    synapses: Int[Array, "S"]
+
+
+class _Unmoved(NamedTuple):
+    """A trial of the unmoved learner; tangents of its update and of W after it, (P, N, N)."""
+
+    outcome: Outcome
+    update: Float[Array, "P N N"]
+    weights: Float[Array, "P N N"]
 
 
 def step_sizes(
@@ -118,9 +141,10 @@ def compare_with_differences(
     differentiation: Differentiation | None = None,
     n_synapses: int = 1,
 ) -> Comparison:
-    """Learn with tangents and, beside it, with every coefficient moved up and down by each step.
+    """Tangents of learning against central differences, for every coefficient and step.
 
-    With rewards held fixed, the moved learners get the prediction errors of the unmoved one.
+    Beside the learner with tangents learn others, with every coefficient moved up and down by every
+    step. With rewards held fixed, the moved learners get the prediction errors of the unmoved one.
 
     Args:
         key, network, task, rule, learner, n_trials: as in `plasticity.learning.lifetime.learn`.
@@ -161,26 +185,23 @@ class ComparisonProgram:
     def __call__(self, key: PRNGKey, network: Network, rule: Rule, *, task: Task) -> Comparison:
         """One lifetime; the arguments are those of `compare_with_differences`, without axes."""
         learner, differentiation = self.learner, self.differentiation
-        n_units, terms = network.W.shape[0], differentiation.of(rule)
+        n_units, n_terms = network.W.shape[0], len(differentiation.of(rule))
         powers = tuple(range(rule.coefficients.shape[-1]))
-        steps = self._steps(key, network, task, rule)
-        directions = jnp.zeros((len(terms), *rule.coefficients.shape), network.W.dtype)
-        for p, term in enumerate(terms):
-            directions = directions.at[p, *term].set(1.0)
-        synapses = jnp.linspace(0, n_units**2 - 1, self.n_synapses).astype(int)
+        plan = self._plan(key, network, task, rule)
 
         def trial(carry, _):
             state, tangents, moved, crossed = carry
             episode = draw_episode(key, state.trial, task, learner, n_units)
             given = (state, tangents, episode, network, rule, learner, differentiation)
             state, outcome, tangents, of_outcome = tangent_trial(*given, powers=powers)
-            update, weights = (jnp.moveaxis(a, -1, 0) for a in (of_outcome.change, tangents.W))
+            columns = (jnp.moveaxis(a, -1, 0) for a in (of_outcome.change, tangents.W))
+            unmoved = _Unmoved(outcome, *columns)
             moved, gaps, cross, quotient = self._differences(
-                moved, steps, directions, episode, network, rule, outcome, update, weights, synapses
+                moved, unmoved, episode, network, rule, plan
             )
             crossed = crossed | cross
-            norms = [jnp.linalg.norm(a, axis=(1, 2)) for a in (update, weights)]
-            forward = update.reshape(len(terms), -1)[:, synapses]
+            norms = [jnp.linalg.norm(a, axis=(1, 2)) for a in unmoved[1:]]
+            forward = unmoved.update.reshape(n_terms, -1)[:, plan.synapses]
             sample = jnp.stack([forward.T, quotient[len(self.relative_steps) // 2].T])
             of_update, of_weights = gaps[..., 0], gaps[..., 1]
             numbers = (outcome.error, norms[0], of_update, norms[1], of_weights, crossed, sample)
@@ -188,29 +209,29 @@ class ComparisonProgram:
 
         state = initial_learning_state(network, task, learner)
         # A learner for every step, coefficient and side.
-        shape = (len(self.relative_steps), len(terms), 2)
+        shape = (len(self.relative_steps), n_terms, 2)
         moved = jax.tree.map(lambda a: jnp.broadcast_to(a, (*shape, *a.shape)), state)
         tangents = initial_tangents(state, rule, differentiation)
         start = (state, tangents, moved, jnp.zeros(shape[:2], bool))
         return Comparison(*jax.lax.scan(trial, start, length=self.n_trials)[1])
 
-    def _steps(self, key, network, task, rule) -> Float[Array, "E P"]:
-        """The steps of every coefficient, for the activity of the first trial."""
+    def _plan(self, key, network, task, rule) -> _Plan:
+        """The steps are for the activity of the first trial."""
         first = first_trajectory(key, network, task, rule, self.learner)
         activity, terms = (first.rates, first.fluctuations), self.differentiation.of(rule)
-        return jnp.stack([step_sizes(*activity, rule, terms, r) for r in self.relative_steps])
+        steps = jnp.stack([step_sizes(*activity, rule, terms, r) for r in self.relative_steps])
+        directions = jnp.zeros((len(terms), *rule.coefficients.shape), network.W.dtype)
+        for p, term in enumerate(terms):
+            directions = directions.at[p, *term].set(1.0)
+        synapses = jnp.linspace(0, network.W.size - 1, self.n_synapses).astype(int)
+        return _Plan(steps, directions, synapses)
 
-    def _differences(
-        self, moved, steps, directions, episode, network, rule, outcome, update, weights, synapses
-    ):
-        """One trial of all moved learners; their gaps, crossings and quotients at ``synapses``.
-
-        ``outcome``, ``update`` and ``weights`` are those of the unmoved learner and its tangents.
-        """
+    def _differences(self, moved, unmoved: _Unmoved, episode, network, rule, plan: _Plan):
+        """One trial of all moved learners: their states, gaps, crossings, and sampled quotients."""
         sides = jnp.array([1.0, -1.0], network.W.dtype)
         powers = tuple(range(rule.coefficients.shape[-1]))
-        factor = None if self.differentiation.rewards else outcome.prediction_error
-        corners = self._corners(outcome, episode, rule)
+        factor = None if self.differentiation.rewards else unmoved.outcome.prediction_error
+        corners = self._corners(unmoved.outcome, episode, rule)
 
         def of_side(state, step, direction, sign):
             shifted = rule._replace(coefficients=rule.coefficients + sign * step * direction)
@@ -229,15 +250,15 @@ class ComparisonProgram:
             quotients = [(a[0] - a[1]).T / (2 * step) for a in (change, states.W)]
             pairs = zip(quotients, (update, weights), strict=True)
             gaps = [jnp.linalg.norm(quotient - tangent) for quotient, tangent in pairs]
-            return states, jnp.stack(gaps), cross.any(), quotients[0].ravel()[synapses]
+            return states, jnp.stack(gaps), cross.any(), quotients[0].ravel()[plan.synapses]
 
         def of_step(given):
             states, step = given
-            columns = (states, step, directions, update, weights)
-            batch_size = min(_TOGETHER, len(directions))
+            columns = (states, step, plan.directions, unmoved.update, unmoved.weights)
+            batch_size = min(_TOGETHER, len(plan.directions))
             return jax.lax.map(of_coefficient, columns, batch_size=batch_size)
 
-        return jax.lax.map(of_step, (moved, steps))
+        return jax.lax.map(of_step, (moved, plan.steps))
 
     def _corners(self, outcome, episode, rule):
         """Which entries are clipped and on which side of its target the output is, if it counts."""

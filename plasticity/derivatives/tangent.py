@@ -35,7 +35,7 @@ from plasticity.learning.trial import (
     step_weights,
     weight_change,
 )
-from plasticity.model.network import Network, elementwise_derivative
+from plasticity.model.network import Network, Trajectory, elementwise_derivative
 from plasticity.rules.three_factor import Rule
 from plasticity.rules.trace import polynomial
 from plasticity.types import Activity, Coefficients, Scalar, Series, require
@@ -65,9 +65,9 @@ class Differentiation:
         if self.terms is not None:
             given = tuple(tuple(term) for term in self.terms)
             object.__setattr__(self, "terms", given)
-            require(len(given) > 0, "at least one coefficient", given, "None takes all of them")
+            require(len(given) > 0, "at least one coefficient", given, "use None for all")
             once = len(set(given)) == len(given) and min(min(term) for term in given) >= 0
-            require(once, "terms are distinct pairs (k, ℓ) ≥ 0", given, "list each once")
+            require(once, "terms are distinct pairs (k, ℓ) ≥ 0", given, "list each pair once")
 
     def of(self, rule: Rule) -> Terms:
         """The terms, P of them, in a rule of that degree.
@@ -153,9 +153,10 @@ def tangent_trial(
         def change(trace, error):
             return weight_change(trace, error, state.trial, rule, learner)
 
-        at = (outcome.trace.T, outcome.prediction_error)
-        push = jax.vmap(lambda e, d: jax.jvp(change, at, (e, d))[1], in_axes=-1, out_axes=-1)
-        return push(trace_tangent, error_tangent)
+        def push(*of_term):
+            return jax.jvp(change, (outcome.trace.T, outcome.prediction_error), of_term)[1]
+
+        return jax.vmap(push, in_axes=-1, out_axes=-1)(trace_tangent, error_tangent)
 
     terms = differentiation.of(rule)
     explicit = explicit_trace_tangent(run.rates, fluctuations, weights, terms)
@@ -183,10 +184,13 @@ def tangent_trial(
     return new, outcome, moved, OutcomeTangents(change, direct, reward, error)
 
 
-def state_tangents(state: LearningState, tangents: Tangents, episode: Episode, run, learner):
+def state_tangents(
+    state: LearningState, tangents: Tangents, episode: Episode, run: Trajectory, learner: Learner
+) -> tuple[Array, Array, Array, Array]:
     """ṙ_t and Δ̇_t, (T, N, P); ṙ after each step, (T, N, P); x̄̇ at the end, (N, P).
 
-    ``run`` is the `Trajectory` of the trial.
+    Args:
+        run: the trial that `learn_trial` simulated from ``state``.
     """
     dynamics, n_terms = learner.dynamics, tangents.W.shape[-1]
     ratio, n_units = dynamics.dt / dynamics.tau, state.W.shape[0]
@@ -260,14 +264,15 @@ def _reward_tangents(state, tangents, episode, outcome, network, learner, after)
         return evaluate_output(output, baseline, episode.trial, learner)[1:]
 
     def push(output, baseline):
-        at = (outcome.trajectory.output, state.baseline)
-        return jax.jvp(evaluate, at, (output, baseline))[1]
+        primals = (outcome.trajectory.output, state.baseline)
+        return jax.jvp(evaluate, primals, (output, baseline))[1]
 
     output = jnp.einsum("i,tip->tp", network.W_out, after)
     return jax.vmap(push, in_axes=-1, out_axes=-1)(output, tangents.baseline)
 
 
 def _check(state, tangents, rule, learner, differentiation, third_factor) -> None:
+    """Raise the errors that `tangent_trial` documents."""
     n_terms = len(differentiation.of(rule))
     wanted = tuple((*a.shape, n_terms) for a in (state.W, state.filtered, state.baseline))
     given = tuple(a.shape for a in tangents)
@@ -279,4 +284,5 @@ def _check(state, tangents, rule, learner, differentiation, third_factor) -> Non
     own = not (differentiation.rewards and third_factor is not None)
     require(own, "rewards to be differentiated are the learner's own", "a third factor", fix)
     frozen = learner.frozen_trace
-    require(not frozen, "tangents of a learner whose traces follow activity", "frozen", "thaw it")
+    rule = "tangents of a learner whose traces follow activity"
+    require(not frozen, rule, "frozen traces", "set frozen_trace=False")

@@ -53,7 +53,7 @@ def leading_schur_vectors(J: Square, n_vectors: int) -> Basis:
         ValueError: n_vectors outside 1 … N.
     """
     n = len(J)
-    require(1 <= n_vectors <= n, f"1 ≤ n_vectors ≤ {n}", n_vectors, "ask for some of N")
+    require(1 <= n_vectors <= n, f"1 ≤ n_vectors ≤ {n}", n_vectors, "ask for at most N")
     T, Q = schur(np.asarray(J, float), output="complex")
     for i in range(n_vectors):
         leader = i + int(np.argmax(np.diag(T)[i:].real))
@@ -115,7 +115,8 @@ def linear_cka(first: Float[np.ndarray, "M N1"], second: Float[np.ndarray, "M2 N
         ValueError: other moments in one than in the other, or one that does not vary.
     """
     X, Y = (np.asarray(a, float) - np.mean(a, axis=0) for a in (first, second))
-    require(len(X) == len(Y), "as many rows in both", (len(X), len(Y)), "pair the moments")
+    fix = "give the same M moments of both"
+    require(len(X) == len(Y), "as many rows in both", (len(X), len(Y)), fix)
     sizes = np.linalg.norm(X.T @ X) * np.linalg.norm(Y.T @ Y)
     require(bool(sizes > 0), "representations that vary", 0.0, "give more than one state")
     return float(np.linalg.norm(Y.T @ X) ** 2 / sizes)

@@ -62,11 +62,18 @@ def find_fixed_points(
     tolerance: float = 1e-10,
     max_iterations: int = 300,
 ) -> Search:
-    """Search from every start under every constant input u.
+    """Fixed and slow points, searched from every start under every constant input u.
 
     A step is that share 1, ½, ¼, … of the Newton step that leaves the least residual, and a second
     one with the same factors; a first one that leaves more than (1 − share / 10) of the residual
     ends the stage. All in float64 but for directions.
+
+    Args:
+        inputs: one constant input a row, (C, I).
+        starts: values of x, (S, N), from `plasticity.dynamics.points.draw_starts`.
+        transfer: φ.
+        tolerance: residual ‖F(x)‖ at which a point counts as fixed.
+        max_iterations: factorisations for a start in each of three stages.
 
     Raises:
         ValueError: shapes that disagree, values that are not finite, a tolerance or a number of
@@ -82,42 +89,50 @@ def find_fixed_points(
     fits = starts.ndim == 2 and starts.shape[1] == n and len(starts) > 0
     require(fits, f"starts (S, {n}), S ≥ 1", starts.shape, "give one row a start")
     finite = bool(np.isfinite(inputs).all() and np.isfinite(starts).all())
-    require(finite, "inputs and starts are finite", "some that are not", "mend them")
-    require(tolerance > 0, "tolerance > 0", tolerance, "float64 reaches about 1e-13 · √N")
-    require(max_iterations >= 1, "max_iterations ≥ 1", max_iterations, "raise it")
+    require(finite, "inputs and starts are finite", "some that are not", "give finite numbers")
+    require(tolerance > 0, "tolerance > 0", tolerance, "float64 can reach 1e-13 · √N")
+    require(max_iterations >= 1, "max_iterations ≥ 1", max_iterations, "give 1 or more")
 
     drive = np.repeat(inputs @ W_in.T, len(starts), axis=0)
     x = np.tile(starts, (len(inputs), 1))
-    found = [x, np.full(len(x), np.inf), np.zeros(len(x), int)]
+    ends = _Ends(x, np.full(len(x), np.inf), np.zeros(len(x), int))
     which = np.arange(len(x))
     # The last stage takes to a root what the second has brought near one.
     for stage in (_newton, _minimise, _newton):
-        _continue(stage, found, which, W, drive, max_iterations, tolerance, transfer)
-        unfinished = found[1][which] > tolerance
+        _continue(stage, ends, which, W, drive, max_iterations, tolerance, transfer)
+        unfinished = ends.residual[which] > tolerance
         if stage is _minimise:
-            unfinished &= found[1][which] <= _ALMOST
+            unfinished &= ends.residual[which] <= _ALMOST
         which = which[unfinished]
     shape = (len(inputs), len(starts))
     with jax.enable_x64(True):
-        slope = np.asarray(_slopes(transfer, *(jnp.asarray(a) for a in (W, drive, found[0]))))
-    x, residual, iterations, slope = (a.reshape(*shape, *a.shape[1:]) for a in (*found, slope))
+        slope = np.asarray(_slopes(transfer, *(jnp.asarray(a) for a in (W, drive, ends.x))))
+    x, residual, iterations, slope = (a.reshape(*shape, *a.shape[1:]) for a in (*ends, slope))
     converged = residual <= tolerance
     return Search(x, residual, slope, iterations, converged, ~converged & (slope <= _SLOPE))
 
 
-def _continue(stage, found: list[np.ndarray], which, W, drive, limit, tolerance, transfer) -> None:
-    """Bring the starts ``which`` of ``found`` further; one thread a core, an accelerator all."""
+class _Ends(NamedTuple):
+    """How far every start has come; `_continue` changes the arrays in place."""
+
+    x: np.ndarray
+    residual: np.ndarray
+    iterations: np.ndarray
+
+
+def _continue(stage, ends: _Ends, which, W, drive, limit, tolerance, transfer) -> None:
+    """Bring the starts ``which`` further; one thread a core, an accelerator all."""
     together = jax.default_backend() != "cpu"
 
     def part(mine) -> None:
         # Few different lengths, so that few programs are compiled.
         padded = np.resize(mine, 2 ** int(np.ceil(np.log2(len(mine)))))
-        start = jnp.asarray(found[0][padded]), jnp.asarray(drive[padded])
+        start = jnp.asarray(ends.x[padded]), jnp.asarray(drive[padded])
         bounds = jnp.asarray(limit), jnp.asarray(tolerance), jnp.asarray(len(mine))
         ended = _run(stage, transfer, together, jnp.asarray(W), *start, *bounds)
         x, residual, iterations = (np.asarray(a)[: len(mine)] for a in ended[:3])
-        found[0][mine], found[1][mine] = x, residual
-        found[2][mine] += iterations
+        ends.x[mine], ends.residual[mine] = x, residual
+        ends.iterations[mine] += iterations
 
     workers = worker_count()
     parts = [which[i::workers] for i in range(workers)]

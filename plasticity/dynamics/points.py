@@ -57,11 +57,15 @@ def distinct_points(
     *,
     tolerance: float = 1e-5,
 ) -> Points:
-    """Merge the ends ``which`` that are within ``tolerance`` (in r.m.s. over units) of each other.
+    """The distinct points among the ends of a search, those within ``tolerance`` merged.
 
-    Chains merge too (single linkage), so the result does not depend on the order of the starts; of
-    a group the end of least residual stands for it. For fixed points pass ``converged``, for slow
-    points ``slow`` of a `plasticity.dynamics.fixed_points.Search`.
+    Distances are r.m.s. over units. Chains merge too (single linkage), so the result does not
+    depend on the order of the starts; of a group the end of least residual stands for it.
+
+    Args:
+        x, residual: where the starts ended under one input, and ‖F(x)‖ there.
+        which: the ends that count: ``converged`` of a `plasticity.dynamics.fixed_points.Search` for
+            fixed points, ``slow`` for slow points.
 
     Raises:
         ValueError: a tolerance that is not positive.
@@ -82,5 +86,6 @@ def distinct_points(
         range(len(best)), key=lambda g: (round(float(np.linalg.norm(x[best[g]])), 6), *x[best[g]])
     )
     label[chosen] = np.argsort(order)[groups]
-    at = [best[g] for g in order]
-    return Points(x[at], residual[at], np.bincount(label[chosen], minlength=len(at)), label)
+    ordered = [best[g] for g in order]
+    starts = np.bincount(label[chosen], minlength=len(ordered))
+    return Points(x[ordered], residual[ordered], starts, label)

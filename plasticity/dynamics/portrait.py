@@ -122,12 +122,14 @@ def unperturbed_trials(
     require(n_inputs == task.n_inputs, rule, n_inputs, "give W_in one column a channel of the task")
     clamped = learner.dynamics.clamped
     require(not clamped, "no clamped units", clamped, "choose a setting without them")
-    require(repeats >= 1, "repeats ≥ 1", repeats, "raise it")
+    require(repeats >= 1, "repeats ≥ 1", repeats, "give 1 or more")
     conditions = np.repeat(np.arange(task.n_conditions), repeats)
     with jax.enable_x64(True):
         keys = jax.random.split(jax.random.key(seed), len(conditions))
-        at = (keys, jnp.asarray(conditions, jnp.int32), _double(network), _double(task))
-        return Trials(*(np.asarray(a) for a in _trials(*at, learner)), conditions)
+        arrays = _trials(
+            keys, jnp.asarray(conditions, jnp.int32), _double(network), _double(task), learner
+        )
+        return Trials(*(np.asarray(a) for a in arrays), conditions)
 
 
 def _double(tree):
@@ -156,9 +158,9 @@ def _trials(keys, conditions, network, task, learner):
 
 def held_inputs(task: Task) -> Float[np.ndarray, "U I"]:
     """The distinct mean inputs that the task's conditions show, in order of appearance."""
-    rows = np.asarray(task.inputs, float).reshape(-1, task.n_inputs)
-    _, first = np.unique(rows, axis=0, return_index=True)
-    return rows[np.sort(first)]
+    shown = np.asarray(task.inputs, float).reshape(-1, task.n_inputs)
+    _, first = np.unique(shown, axis=0, return_index=True)
+    return shown[np.sort(first)]
 
 
 def draw_portrait(
@@ -186,10 +188,10 @@ def draw_portrait(
     ends = _ends(trials)
     for c in range(task.n_conditions):
         shown = np.asarray(task.inputs, float)[c, -1]
-        found = fixed[int(np.flatnonzero((inputs == shown).all(axis=1))[0])].x
-        if len(found):
-            gaps = np.linalg.norm(found - ends[c], axis=1)
-            operating[c] = found[gaps.argmin()]
+        roots = fixed[int(np.flatnonzero((inputs == shown).all(axis=1))[0])].x
+        if len(roots):
+            gaps = np.linalg.norm(roots - ends[c], axis=1)
+            operating[c] = roots[gaps.argmin()]
             distance[c] = gaps.min() / np.linalg.norm(ends[c])
     return Portrait(trials, inputs, search, fixed, slow, operating, distance)
 
@@ -209,6 +211,9 @@ def trial_measures(
 
     Spectra are means over every tenth step of one trial a condition, where the network is rather
     than where it would rest.
+
+    Returns:
+        The measures `TRIAL_MEASURES` by name.
     """
     W, W0 = (np.asarray(a.W, float) for a in (network, before[0]))
     n, transfer = len(W), learner.dynamics.transfer
@@ -232,10 +237,17 @@ def trial_measures(
 def point_measures(
     network: Network, portrait: Portrait, learner: Learner, *, n_schur: int = 5
 ) -> dict[str, float]:
-    """Numbers from fixed points; NaN where a search found none, or p is not defined.
+    """Numbers about a portrait's fixed points; NaN where a search found none.
 
     Counts are means over the constant inputs; all else is taken at the operating points and
-    averaged over conditions.
+    averaged over conditions. Sensitivities are NaN, too, where J is singular.
+
+    Args:
+        portrait: of this network, from `draw_portrait`.
+        n_schur: how many leading Schur vectors the readout is held against.
+
+    Returns:
+        The measures `POINT_MEASURES` by name.
     """
     W, W_in, W_out = (np.asarray(a, float) for a in network)
     dynamics, transfer = learner.dynamics, learner.dynamics.transfer
@@ -249,8 +261,8 @@ def point_measures(
         np.mean([len(p.x) for p in portrait.slow]),
         np.mean(portrait.distance),
     )
-    rows = [_at_point(W, W_in, W_out, x, dynamics, n_schur) for x in portrait.operating]
-    numbers = (*counts, *np.mean(rows, axis=0))
+    each = [_at_point(W, W_in, W_out, x, dynamics, n_schur) for x in portrait.operating]
+    numbers = (*counts, *np.mean(each, axis=0))
     return {name: float(v) for name, v in zip(POINT_MEASURES, numbers, strict=True)}
 
 
@@ -263,7 +275,7 @@ def _at_point(W, W_in, W_out, x, dynamics, n_schur) -> tuple:
         return (np.nan,) * len(_AT_POINT)
     slopes = gains(x, dynamics.transfer)
     J = jacobian(W, x, dynamics.transfer)
-    found, J_modes = stability(J, dynamics), modes(J)
+    linear, J_modes = stability(J, dynamics), modes(J)
     schur = leading_schur_vectors(J, n_schur)
     felt = slopes * W_out
     try:
@@ -272,9 +284,9 @@ def _at_point(W, W_in, W_out, x, dynamics, n_schur) -> tuple:
     except ValueError:
         sensed, read = np.nan, np.nan
     return (
-        (found.eigenvalues.real > 0).sum(),
-        found.abscissa,
-        found.frequencies[0],
+        (linear.eigenvalues.real > 0).sum(),
+        linear.abscissa,
+        linear.frequencies[0],
         henrici_index(J),
         henrici_ratio(J),
         numerical_abscissa(J),

@@ -105,7 +105,8 @@ def henrici_ratio(J: Matrix) -> Float[np.ndarray, "*batch"]:
         ValueError: a matrix of zeros.
     """
     size = np.linalg.norm(_checked(J), axis=(-2, -1))
-    require(bool((size > 0).all()), "a matrix other than zero", 0.0, "its departure is undefined")
+    fix = "leave it out, for its departure from normality is not defined"
+    require(bool((size > 0).all()), "a matrix other than zero", 0.0, fix)
     return np.asarray(np.sqrt(np.maximum(henrici_index(J), 0.0)) / size)
 
 
@@ -122,5 +123,5 @@ def _checked(J) -> np.ndarray:
     J = np.asarray(J, float)
     square = J.ndim >= 2 and J.shape[-1] == J.shape[-2]
     require(square, "J is square (N, N)", J.shape, "give the Jacobian of all units")
-    require(bool(np.isfinite(J).all()), "J is finite", "entries that are not", "mend W or x")
+    require(bool(np.isfinite(J).all()), "J is finite", "entries that are not", "check W and x")
     return J

@@ -1,4 +1,7 @@
-"""How fast a rule learns: trials to criterion; failures are right-censored, never dropped."""
+"""How fast a rule learns: trials to criterion; failures are right-censored, never dropped.
+
+From arrays of correct trials, from lifetimes, and from a setting and a rule.
+"""
 
 from typing import NamedTuple
 
@@ -8,7 +11,7 @@ from jaxtyping import Bool, Float
 from plasticity.learning.lifetime import Lifetime
 from plasticity.learning.setting import Setting
 from plasticity.learning.trial import Learner
-from plasticity.rules.three_factor import Rule
+from plasticity.rules.three_factor import Rule, RuleStack
 from plasticity.types import require
 
 
@@ -17,7 +20,7 @@ class TrialsToCriterion(NamedTuple):
 
     Attributes:
         trials: (…), int; for runs that failed this is where they were censored.
-        reached: (…), bool.
+        reached: whether it ever held, (…), bool.
     """
 
     trials: np.ndarray
@@ -29,6 +32,7 @@ def trials_to_criterion(correct, *, window: int = 20, needed: int = 19) -> Trial
 
     Args:
         correct: (…, H), bool; a run that blew up has False from there on.
+        window, needed: 19 of 20 are ours.
 
     Returns:
         Runs that never get there are right-censored at H, the common horizon.
@@ -42,6 +46,7 @@ def trials_to_criterion(correct, *, window: int = 20, needed: int = 19) -> Trial
     ordered = 1 <= needed <= window <= horizon
     require(ordered, "1 ≤ needed ≤ window ≤ H", value, "run more trials or shorten the window")
     total = np.cumsum(correct, axis=-1)
+    # Of the last ``window`` trials: what was there before them is taken off again.
     total[..., window:] -= total[..., :-window].copy()
     met = total >= needed
     met[..., : window - 1] = False
@@ -57,21 +62,6 @@ def restricted_mean(result: TrialsToCriterion) -> np.ndarray | np.floating:
     return np.asarray(result.trials, float).mean(axis=-1)
 
 
-class Evaluation(NamedTuple):
-    """Lifetimes of one rule on B networks.
-
-    Attributes:
-        rewards: mean reward of each lifetime, (B,). From a blow-up on each trial earns
-            `failure_reward`, or the worst reward of that lifetime so far if it is less.
-        trials: to criterion; censored at the horizon for those that blew up, be it afterwards.
-        lost: which blew up, (B,).
-    """
-
-    rewards: Float[np.ndarray, "B"]
-    trials: TrialsToCriterion
-    lost: Bool[np.ndarray, "B"]
-
-
 def failure_reward(learner: Learner) -> float:
     """Reward of a trial without finite activity (ours).
 
@@ -82,20 +72,39 @@ def failure_reward(learner: Learner) -> float:
 
 
 def surviving_trials(lifetimes: Lifetime, **criterion) -> TrialsToCriterion:
-    """Trials to criterion (…), censored at the horizon for lifetimes that blew up, be it later.
+    """Trials to criterion, (…), censored at the horizon for lifetimes that blew up, be it later.
 
-    ``criterion``: window and needed, as in `trials_to_criterion`.
+    Args:
+        criterion: ``window`` and ``needed``, as in `trials_to_criterion`.
+
+    Raises:
+        ValueError: as `trials_to_criterion`.
     """
-    found = trials_to_criterion(lifetimes.correct, **criterion)
+    result = trials_to_criterion(lifetimes.correct, **criterion)
     errors = np.asarray(lifetimes.errors)
     lost = np.isnan(errors).any(axis=-1)
-    trials = np.where(lost, errors.shape[-1], found.trials)
-    return TrialsToCriterion(trials, found.reached & ~lost)
+    trials = np.where(lost, errors.shape[-1], result.trials)
+    return TrialsToCriterion(trials, result.reached & ~lost)
+
+
+class Evaluation(NamedTuple):
+    """Lifetimes on B networks, of one rule or of a stack (which adds a leading axis).
+
+    Attributes:
+        rewards: mean reward of each lifetime, (…, B). From a blow-up on each trial earns
+            `failure_reward`, or the worst reward of that lifetime so far if it is less.
+        trials: to criterion; censored at the horizon for those that blew up, be it afterwards.
+        lost: which blew up, (…, B).
+    """
+
+    rewards: Float[np.ndarray, "*rules B"]
+    trials: TrialsToCriterion
+    lost: Bool[np.ndarray, "*rules B"]
 
 
 def evaluate(
     setting: Setting,
-    rule: Rule,
+    rule: Rule | RuleStack,
     *,
     seed: int,
     n_networks: int,
@@ -104,6 +113,11 @@ def evaluate(
     needed: int = 19,
 ) -> Evaluation:
     """Lifetimes of ``rule`` on the first networks of ``seed``, none of them dropped.
+
+    Args:
+        n_networks: B.
+        n_trials: H, the horizon.
+        window, needed: the criterion, as in `trials_to_criterion`.
 
     Raises:
         ValueError: as `plasticity.learning.lifetime.learn` and `trials_to_criterion`.
@@ -115,6 +129,6 @@ def evaluate(
     gone = np.isnan(np.asarray(lifetimes.errors))
     rewards = np.asarray(lifetimes.rewards, float)
     failure = failure_reward(setting.learner)
-    worst = np.min(rewards, axis=1, where=~gone, initial=failure, keepdims=True)
+    worst = np.min(rewards, axis=-1, where=~gone, initial=failure, keepdims=True)
     trials = surviving_trials(lifetimes, window=window, needed=needed)
-    return Evaluation(np.where(gone, worst, rewards).mean(axis=1), trials, gone.any(axis=1))
+    return Evaluation(np.where(gone, worst, rewards).mean(axis=-1), trials, gone.any(axis=-1))

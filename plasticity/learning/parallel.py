@@ -110,11 +110,12 @@ def _run(program: Program, indices: Int[Array, "L"], inputs: Inputs, together: i
     n_networks = inputs.keys.shape[0]
 
     def lifetime(index):
-        which = index % n_networks
-        network = jax.tree.map(lambda a: a[which], inputs.networks)
-        rule = jax.tree.map(lambda a: a[index // n_networks], inputs.rules)
+        rule_number, network_number = index // n_networks, index % n_networks
+        key = inputs.keys[network_number]
+        network = jax.tree.map(lambda a: a[network_number], inputs.networks)
+        rule = jax.tree.map(lambda a: a[rule_number], inputs.rules)
         each = jax.tree.map(lambda a: a[index], inputs.each)
-        return program(inputs.keys[which], network, rule, **each, **inputs.shared)
+        return program(key, network, rule, **each, **inputs.shared)
 
     return jax.lax.map(lifetime, indices, batch_size=together if together > 1 else None)
 

@@ -1,29 +1,62 @@
 """A setting: which network learns which task by which rule, and how its networks are drawn."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Integer, Key
 
-from plasticity.learning.lifetime import learn
+from plasticity.learning.lifetime import Lifetime, check_fit, learn
 from plasticity.learning.trial import Learner
-from plasticity.model.network import Network, random_network
-from plasticity.model.tasks import Task
+from plasticity.model.network import Network, check_random, random_network
+from plasticity.model.tasks import Task, check_task
 from plasticity.rules.three_factor import Rule, RuleStack
+from plasticity.types import require
+
+Runs = Sequence[int] | Integer[np.ndarray, "B"] | Integer[Array, "B"]
 
 
-class Setting(NamedTuple):
-    """A task, a learner, a rule, and how networks for them are drawn."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Setting:
+    """A task, a rule and a learner that fit each other, and how networks for them are drawn.
+
+        Setting(task=make_task("evidence_integration"), rule=miconi(clip=1e-3))
+
+    Run number b of a seed has a network and draws of its own, which depend on the seed and on b
+    alone: whatever else runs beside it, and under every rule, it is the same run.
+
+    Attributes:
+        task: what is to be learned; its dt is that of the learner's dynamics.
+        rule: what `learn` follows unless it is given another.
+        learner: all else about learning; the defaults of `Learner` are ours.
+        n_units: N (default ours).
+        gain: g, the scale of the initial recurrent weights (default as Miconi 2017).
+        readout: W_out, "random" (ours) or "unit", as in
+            `plasticity.model.network.random_network`.
+
+    Raises:
+        ValueError: a task whose arrays disagree, dt of task and dynamics differ, dt > τ_e, a
+            clamped unit that does not exist, N < 1, g < 0, an unknown readout, a stack of rules.
+    """
 
     task: Task
-    learner: Learner
     rule: Rule
-    n_units: int
-    gain: float
-    readout: str
+    learner: Learner = field(default_factory=Learner)
+    n_units: int = 100
+    gain: float = 1.5
+    readout: str = "random"
 
-    def networks(self, seed: int, runs) -> Network:
-        """The networks of the runs numbered ``runs``, on a leading axis."""
+    def __post_init__(self) -> None:
+        single, fix = isinstance(self.rule, Rule), "give a stack of rules to `learn` instead"
+        require(single, "a setting has one rule", type(self.rule).__name__, fix)
+        check_task(self.task)
+        check_random(self.n_units, self.task.n_inputs, self.gain, self.readout)
+        check_fit(self.task, self.rule, self.learner, self.n_units)
+
+    def networks(self, seed: int, runs: Runs) -> Network:
+        """The networks of the runs numbered ``runs``, on a leading axis, before they learn."""
 
         def one(key):
             options = {"gain": self.gain, "readout": self.readout}
@@ -31,21 +64,37 @@ class Setting(NamedTuple):
 
         return jax.vmap(one)(_run_keys(seed, 0, runs))
 
-    def learn(self, seed: int, runs, n_trials: int, rule: Rule | RuleStack | None = None, **options):
-        """Lifetimes of the runs numbered ``runs``: network and draws depend on seed and number.
+    def learn(
+        self,
+        seed: int,
+        runs: Runs,
+        n_trials: int,
+        rule: Rule | RuleStack | None = None,
+        **options,
+    ) -> Lifetime:
+        """Lifetimes of the runs numbered ``runs``.
 
-        ``rule``, one or a stack, takes the place of the setting's;
-        ``options`` are those of `plasticity.learning.lifetime.learn`.
+        Args:
+            rule: one or a stack, in place of the setting's.
+            options: those of `plasticity.learning.lifetime.learn`, which says what is returned.
+
+        Raises:
+            ValueError: as `learn`.
         """
         return learn(*self.arguments(seed, runs, rule), n_trials, **options)
 
-    def arguments(self, seed: int, runs, rule: Rule | RuleStack | None = None):
-        """Keys, networks, task, rule and learner of such lifetimes."""
+    def arguments(
+        self, seed: int, runs: Runs, rule: Rule | RuleStack | None = None
+    ) -> tuple[Key[Array, "B"], Network, Task, Rule | RuleStack, Learner]:
+        """Keys, networks, task, rule and learner of such lifetimes.
+
+        They are the first arguments of `learn`, of `learn_with_tangents` and of every estimator.
+        """
         rule = self.rule if rule is None else rule
-        keys, networks = _run_keys(seed, 1, runs), self.networks(seed, runs)
-        return keys, networks, self.task, rule, self.learner
+        return _run_keys(seed, 1, runs), self.networks(seed, runs), self.task, rule, self.learner
 
 
-def _run_keys(seed: int, stream: int, runs):
+def _run_keys(seed: int, stream: int, runs: Runs) -> Key[Array, "B"]:
+    """A key a run: of its network in stream 0, of its trials in stream 1."""
     root = jax.random.fold_in(jax.random.key(seed), stream)
     return jax.vmap(lambda run: jax.random.fold_in(root, run))(jnp.asarray(runs, jnp.uint32))

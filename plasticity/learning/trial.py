@@ -67,11 +67,13 @@ class Learner:
     frozen_trace: bool = False
 
     def __post_init__(self) -> None:
-        require(self.reward in ("graded", "binary"), "reward graded or binary", self.reward, "pick")
-        order = self.conditions in ("cycle", "drawn")
-        require(order, "conditions cycle or drawn", self.conditions, "pick one")
+        choose = "choose one of them"
+        known = self.reward in ("graded", "binary")
+        require(known, "reward graded or binary", self.reward, choose)
+        known = self.conditions in ("cycle", "drawn")
+        require(known, "conditions cycle or drawn", self.conditions, choose)
         inside = 0 <= self.baseline_rate <= 1
-        require(inside, "0 ≤ baseline_rate ≤ 1", self.baseline_rate, "use a fraction")
+        require(inside, "0 ≤ baseline_rate ≤ 1", self.baseline_rate, "give a number from 0 to 1")
         self.exploration.probability(self.dynamics.dt)
 
 
@@ -115,7 +117,7 @@ class Outcome(NamedTuple):
 
 
 def initial_learning_state(network: Network, task: Task, learner: Learner) -> LearningState:
-    """The state before the first trial of one network."""
+    """The `LearningState` of one network before its first trial."""
     n = network.W.shape[0]
     slots = task.n_conditions if learner.per_condition else 1
     baseline = jnp.full(slots, learner.initial_baseline, network.W.dtype)
@@ -124,8 +126,10 @@ def initial_learning_state(network: Network, task: Task, learner: Learner) -> Le
     return LearningState(network.W, zeros, baseline, jnp.int32(0), jnp.array(True), kept)
 
 
-def draw_episode(key: PRNGKey, trial: Index, task: Task, learner: Learner, n_units: int) -> Episode:
-    """All that is random in trial number ``trial`` of the lifetime of ``key``."""
+def draw_episode(
+    key: PRNGKey, trial: Index | int, task: Task, learner: Learner, n_units: int
+) -> Episode:
+    """All that is random in trial number ``trial`` (from 0) of the lifetime of ``key``."""
     keys = jax.random.split(jax.random.fold_in(key, trial), 4)
     condition = jnp.asarray(trial, jnp.int32) % task.n_conditions
     if learner.conditions == "drawn":

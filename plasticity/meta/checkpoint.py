@@ -18,11 +18,12 @@ from plasticity.types import require
 def describe(**values) -> dict[str, str]:
     """What tells one loop from another, by name, with precision and the versions of what computes.
 
-    Arrays are told by their digest, all else by its ``repr`` without addresses: functions by their
-    names, so give a changed function another name. The fields of a NamedTuple are told one by one.
+    Arrays are described by their digest, all else by its ``repr`` without addresses: functions by
+    their names, so give a changed function another name. The fields of a NamedTuple are described
+    one by one.
     """
 
-    def told(leaf) -> str:
+    def description(leaf) -> str:
         if not isinstance(leaf, jax.Array | np.ndarray):
             return re.sub(r" at 0x[0-9a-f]+", "", repr(leaf))
         array = np.asarray(leaf)
@@ -33,8 +34,8 @@ def describe(**values) -> dict[str, str]:
     for name, value in values.items():
         fields = value._asdict() if hasattr(value, "_asdict") else {}
         parts = {f"{name}.{field}": part for field, part in fields.items()} or {name: value}
-        leaves = {part: jax.tree.leaves(held) for part, held in parts.items()}
-        identity |= {part: "; ".join(map(told, held)) for part, held in leaves.items()}
+        for part, content in parts.items():
+            identity[part] = "; ".join(map(description, jax.tree.leaves(content)))
     return identity
 
 
@@ -57,11 +58,12 @@ def resume(path: str | os.PathLike | None, fresh: Arrays, identity: dict) -> Arr
         return from_first_process(fresh)
     with np.load(path, allow_pickle=False) as file:
         state = dict(file)
-    made = json.loads(str(state.pop("identity")))
-    names = sorted(made.keys() | identity.keys())
-    differ = {n: (made.get(n), identity.get(n)) for n in names if made.get(n) != identity.get(n)}
-    rule = f"{path} goes on with what it was made by (made, wanted)"
-    require(not differ, rule, differ, "choose another file, or what made this one")
+    saved = json.loads(str(state.pop("identity")))
+    names = sorted(saved.keys() | identity.keys())
+    differ = {n: (saved.get(n), identity.get(n)) for n in names if saved.get(n) != identity.get(n)}
+    rule = f"{path} goes on with what it was saved by (saved, wanted)"
+    fix = "choose another file, or set these as they were"
+    require(not differ, rule, differ, fix)
     return from_first_process(state)
 
 

@@ -14,7 +14,7 @@ The last two are in `plasticity.meta.score_function`.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
 from plasticity.derivatives.tangent import Differentiation, initial_tangents, tangent_trial
-from plasticity.learning.lifetime import check_lifetime, map_lifetimes
+from plasticity.learning.lifetime import check_lifetime
+from plasticity.learning.parallel import map_lifetimes
 from plasticity.learning.trial import (
     Learner,
     draw_episode,
@@ -89,7 +90,8 @@ class Pathwise:
     mode: str = "reverse"
 
     def __post_init__(self) -> None:
-        require(self.mode in ("reverse", "forward"), "mode reverse or forward", self.mode, "pick")
+        known = self.mode in ("reverse", "forward")
+        require(known, "mode reverse or forward", self.mode, "choose one of them")
 
     def __call__(
         self,
@@ -103,8 +105,9 @@ class Pathwise:
         """∂J/∂θ by every lifetime; key and network have the axis B, the rule has none."""
         fix = "use a graded reward, or an estimator that compares or weighs rewards"
         require(learner.reward == "graded", "a reward that has a derivative", learner.reward, fix)
-        body = {"reverse": _backwards, "forward": _forwards}[self.mode]
-        return only_finite(*each_lifetime(body, key, network, task, rule, learner, n_trials))
+        kind = {"reverse": ReverseProgram, "forward": ForwardProgram}[self.mode]
+        program = kind(learner=learner, n_trials=n_trials)
+        return only_finite(*each_lifetime(program, key, network, task, rule))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +133,9 @@ class EvolutionStrategy:
     scale: tuple[tuple[float, ...], ...] | None = None
 
     def __post_init__(self) -> None:
-        require(0 < self.spread < np.inf, "spread > 0", self.spread, "use Pathwise for no noise")
+        require(
+            0 < self.spread < np.inf, "spread > 0", self.spread, "use Pathwise to draw no noise"
+        )
 
     def __call__(
         self,
@@ -143,24 +148,30 @@ class EvolutionStrategy:
     ) -> MetaGradient:
         """∂J/∂θ by every lifetime; key and network have the axis B, the rule has none."""
         scale = checked_scale(self.scale, key, network, task, rule, learner)
-        arguments = (key, network, task, rule, learner, n_trials)
-        return only_finite(*each_lifetime(_pair, *arguments, scale, self.spread))
+        program = PairProgram(learner=learner, n_trials=n_trials)
+        options = {"scale": scale, "spread": self.spread}
+        return only_finite(*each_lifetime(program, key, network, task, rule, **options))
 
 
-def each_lifetime(body, key, network, task, rule, learner, n_trials, *shared, static=()):
-    """``body(key, network, rule, None, task, *shared, learner, n_trials, *static)`` for each.
+def each_lifetime(program, key, network: Network, task: Task, rule: Rule, **shared: Any):
+    """``program`` for each of B keys and networks, with ``task`` and ``shared`` the same for all.
+
+    Args:
+        program: as in `map_lifetimes`, with fields ``learner`` and ``n_trials``.
 
     Raises:
-        ValueError: as in `learn`; axes other than B keys, B networks, no rule.
+        ValueError: as in `learn`; axes other than B keys and B networks, more than one rule.
     """
-    check_lifetime(network, task, rule, learner, n_trials, None)
-    shapes = (key.shape, network.W.shape[:-2], rule.coefficients.shape[:-2])
-    fix = "give keys and networks one axis, the rule none"
-    require(shapes == ((key.size,),) * 2 + ((),), "B keys, B networks, one rule", shapes, fix)
-    static = (learner, n_trials, *static)
+    single = isinstance(rule, Rule) and rule.coefficients.ndim == 2
+    batched = key.shape == network.W.shape[:-2] == (key.size,)
+    value = f"keys {key.shape}, networks {network.W.shape[:-2]}, {type(rule).__name__}"
+    fix = "give keys and networks one axis, and one rule at a time"
+    require(single and batched, "B keys, B networks, one rule", value, fix)
+    check_lifetime(network, task, rule, program.learner, program.n_trials)
     # One lifetime of 100 units keeps a core busy; tiny ones advance together.
     together = max(1, 2**14 // network.W.shape[-1] ** 2)
-    return map_lifetimes(body, key, network, rule, None, (task, *shared), static, together)
+    arguments = {"shared": {"task": task} | shared, "batch_size": together}
+    return map_lifetimes(program, key, network, rule, **arguments)
 
 
 def only_finite(gradients, returns, alive) -> MetaGradient:
@@ -179,7 +190,8 @@ def checked_scale(scale, key, network, task, rule, learner) -> Coefficients:
     fits = scale.shape == shape
     if fits and not is_traced(scale):
         fits = bool(((scale > 0) & (scale < jnp.inf)).all())
-    require(fits, f"a positive scale of shape {shape}", scale, "mend it, or leave it out")
+    fix = "give one positive number a coefficient, or None for the default"
+    require(fits, f"a positive scale of shape {shape}", scale, fix)
     return scale
 
 
@@ -193,35 +205,65 @@ def standard_normal(key: PRNGKey, like: Float[Array, "*shape"]) -> Float[Array, 
     return jax.random.normal(key, like.shape, jnp.float32).astype(like.dtype)
 
 
-def _backwards(key, network, rule, _, task, learner, n_trials):
-    at = (key, network, task, rule, learner, n_trials)
-    value_and_grad = jax.value_and_grad(mean_reward, has_aux=True)
-    (value, alive), gradient = value_and_grad(rule.coefficients, *at)
-    return gradient, value, alive
+@dataclass(frozen=True, kw_only=True)
+class ReverseProgram:
+    """∂/∂θ of the mean reward of one lifetime, by reverse mode; for `map_lifetimes`."""
+
+    learner: Learner
+    n_trials: int
+
+    def __call__(self, key: PRNGKey, network: Network, rule: Rule, *, task: Task):
+        """Gradient (d+1, d+1), mean reward, and whether the network lived."""
+        value_and_gradient = jax.value_and_grad(mean_reward, has_aux=True)
+        (value, alive), gradient = value_and_gradient(
+            rule.coefficients, key, network, task, rule, self.learner, self.n_trials
+        )
+        return gradient, value, alive
 
 
-def _forwards(key, network, rule, _, task, learner, n_trials):
-    differentiation = Differentiation(rewards=True)
+@dataclass(frozen=True, kw_only=True)
+class ForwardProgram:
+    """The same by forward mode, in closed form; memory does not grow with H."""
 
-    def step(carry, _):
-        state, tangents = carry
-        episode = draw_episode(key, state.trial, task, learner, network.W.shape[0])
-        at = (state, tangents, episode, network, rule, learner, differentiation)
-        state, outcome, tangents, of_outcome = tangent_trial(*at)
-        return (state, tangents), (of_outcome.reward, outcome.reward)
+    learner: Learner
+    n_trials: int
 
-    state = initial_learning_state(network, task, learner)
-    start = (state, initial_tangents(state, rule, differentiation))
-    (state, _), (gradients, rewards) = jax.lax.scan(step, start, length=n_trials)
-    gradient = gradients.mean(axis=0).reshape(rule.coefficients.shape)
-    return gradient, rewards.mean(), state.alive
+    def __call__(self, key: PRNGKey, network: Network, rule: Rule, *, task: Task):
+        """Gradient (d+1, d+1), mean reward, and whether the network lived."""
+        learner, differentiation = self.learner, Differentiation(rewards=True)
+
+        def trial(carry, _):
+            state, tangents = carry
+            episode = draw_episode(key, state.trial, task, learner, network.W.shape[0])
+            state, outcome, tangents, of_outcome = tangent_trial(
+                state, tangents, episode, network, rule, learner, differentiation
+            )
+            return (state, tangents), (of_outcome.reward, outcome.reward)
+
+        state = initial_learning_state(network, task, learner)
+        start = (state, initial_tangents(state, rule, differentiation))
+        (state, _), (gradients, rewards) = jax.lax.scan(trial, start, length=self.n_trials)
+        gradient = gradients.mean(axis=0).reshape(rule.coefficients.shape)
+        return gradient, rewards.mean(), state.alive
 
 
-def _pair(key, network, rule, _, task, scale, spread, learner, n_trials):
-    noise = standard_normal(own_stream(key), rule.coefficients)
-    at = (key, network, task, rule, learner, n_trials)
-    move = spread * noise / scale
-    rules = jnp.stack([rule.coefficients + move, rule.coefficients - move])
-    returns, alive = jax.vmap(lambda coefficients: mean_reward(coefficients, *at))(rules)
-    gradient = scale * noise * (returns[0] - returns[1]) / (2 * spread)
-    return gradient, returns.mean(), alive.all()
+@dataclass(frozen=True, kw_only=True)
+class PairProgram:
+    """One lifetime under two rules, θ ± spread · ε / scale; for `map_lifetimes`."""
+
+    learner: Learner
+    n_trials: int
+
+    def __call__(self, key: PRNGKey, network: Network, rule: Rule, *, task: Task, scale, spread):
+        """Gradient (d+1, d+1), mean reward of both, and whether the network lived under both."""
+        noise = standard_normal(own_stream(key), rule.coefficients)
+        move = spread * noise / scale
+        pair = jnp.stack([rule.coefficients + move, rule.coefficients - move])
+
+        def value(coefficients):
+            given = (key, network, task, rule, self.learner, self.n_trials)
+            return mean_reward(coefficients, *given)
+
+        returns, alive = jax.vmap(value)(pair)
+        gradient = scale * noise * (returns[0] - returns[1]) / (2 * spread)
+        return gradient, returns.mean(), alive.all()

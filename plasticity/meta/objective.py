@@ -18,12 +18,12 @@ def mean_reward(
 
     Differentiated backwards, it keeps what one trial hands to the next and recomputes the trial.
     """
-    at = rule._replace(coefficients=coefficients)
+    rule = rule._replace(coefficients=coefficients)
 
     @jax.checkpoint
     def trial(state: LearningState, _):
         episode = draw_episode(key, state.trial, task, learner, network.W.shape[0])
-        state, outcome = learn_trial(state, episode, network, at, learner)
+        state, outcome = learn_trial(state, episode, network, rule, learner)
         return state, outcome.reward
 
     state = initial_learning_state(network, task, learner)

@@ -6,9 +6,10 @@ They need no derivative of the reward, which may be binary. What each holds fixe
 docstring; `plasticity.meta.estimators` has the others.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -36,7 +37,7 @@ from plasticity.model.network import Network
 from plasticity.model.tasks import Task
 from plasticity.rules.three_factor import Rule
 from plasticity.rules.trace import eligibility_trace
-from plasticity.types import require
+from plasticity.types import PRNGKey, require
 
 
 class Scores(NamedTuple):
@@ -149,12 +150,13 @@ class WeightScore(_ScoreFunction):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(0 < self.sigma < np.inf, "sigma > 0", self.sigma, "use Pathwise for no noise")
+        require(0 < self.sigma < np.inf, "sigma > 0", self.sigma, "use Pathwise to draw no noise")
 
     def policy(self, key, network, task, rule, learner: Learner):
-        """The trial that `scored_lifetime` repeats, and σ."""
+        """The trial that `ScoreProgram` repeats, and σ."""
         frozen = learner.frozen_trace
-        require(not frozen, "a learner whose traces follow activity", "frozen", "thaw it")
+        fix = "set frozen_trace=False"
+        require(not frozen, "a learner whose traces follow activity", "frozen traces", fix)
         return carried_trial if self.carry else weight_trial, self.sigma
 
 
@@ -183,10 +185,12 @@ class ParameterScore(_ScoreFunction):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(0 < self.spread < np.inf, "spread > 0", self.spread, "use Pathwise for no noise")
+        require(
+            0 < self.spread < np.inf, "spread > 0", self.spread, "use Pathwise to draw no noise"
+        )
 
     def policy(self, key, network, task, rule, learner: Learner):
-        """The trial that `scored_lifetime` repeats, and spread / scale, (d+1, d+1)."""
+        """The trial that `ScoreProgram` repeats, and spread / scale, (d+1, d+1)."""
         scale = checked_scale(self.scale, key, network, task, rule, learner)
         return parameter_trial, self.spread / scale
 
@@ -202,45 +206,56 @@ def sample_scores(
 ) -> Scores:
     """The lifetimes that the estimator would average: the first H of them serve any horizon ≤ H."""
     trial, size = estimator.policy(key, network, task, rule, learner)
-    arguments = (key, network, task, rule, learner, n_trials)
-    return each_lifetime(_course, *arguments, size, static=(trial,))
+    program = ScoreProgram(learner=learner, n_trials=n_trials, trial=trial)
+    return each_lifetime(program, key, network, task, rule, size=size)
 
 
-def scored_lifetime(
-    trial, size, key, network, task, rule, learner, n_trials: int, *, noise=None
-) -> Scores:
-    """One lifetime, without the axis B; may be traced.
+@dataclass(frozen=True, kw_only=True)
+class ScoreProgram:
+    """One lifetime and the scores of what is sampled in it, for `map_lifetimes`.
 
-    Args:
+    Attributes:
+        learner, n_trials: as in `plasticity.learning.lifetime.LifetimeProgram`.
         trial: `weight_trial`, `carried_trial` or `parameter_trial`.
-        size: standard deviation of the noise on what this samples.
-        noise: ξ or ε of every trial, on a leading axis H, in place of draws from the key.
     """
-    stream = own_stream(key)
-    like = rule.coefficients if trial is parameter_trial else network.W
 
-    def step(carry, given):
-        state, tangents = carry
-        episode = draw_episode(key, state.trial, task, learner, network.W.shape[0])
-        if given is None:
-            given = standard_normal(jax.random.fold_in(stream, state.trial), like)
-        # Where no update is due nothing that is sampled matters, and a score would only be noise.
-        given = jnp.where(state.trial >= learner.first_update, given, 0.0)
-        at = (episode, given, size, network, rule, learner)
-        state, tangents, reward, score = trial(state, tangents, *at)
-        row = (score.reshape(rule.coefficients.shape), reward, episode.trial.condition)
-        return (state, tangents), row
+    learner: Learner
+    n_trials: int
+    trial: Callable[..., Any]
 
-    state = initial_learning_state(network, task, learner)
-    carried = trial is carried_trial
-    tangents = initial_tangents(state, rule, Differentiation()) if carried else None
-    (state, _), rows = jax.lax.scan(step, (state, tangents), noise, length=n_trials)
-    finite = state.alive & jnp.isfinite(rows[0]).all() & jnp.isfinite(rows[1]).all()
-    return Scores(*rows, finite)
+    def __call__(
+        self, key: PRNGKey, network: Network, rule: Rule, *, task: Task, size, noise=None
+    ) -> Scores:
+        """`Scores` without the axis B.
 
+        Args:
+            size: standard deviation of the noise on what the trial samples.
+            noise: ξ or ε of every trial, on a leading axis H, in place of draws from the key.
+        """
+        learner, stream = self.learner, own_stream(key)
+        like = rule.coefficients if self.trial is parameter_trial else network.W
 
-def _course(key, network, rule, _, task, size, learner, n_trials, trial):
-    return scored_lifetime(trial, size, key, network, task, rule, learner, n_trials)
+        def trial(carry, given):
+            state, tangents = carry
+            episode = draw_episode(key, state.trial, task, learner, network.W.shape[0])
+            if given is None:
+                given = standard_normal(jax.random.fold_in(stream, state.trial), like)
+            # Where no update is due nothing that is sampled matters; a score would only be noise.
+            given = jnp.where(state.trial >= learner.first_update, given, 0.0)
+            state, tangents, reward, score = self.trial(
+                state, tangents, episode, given, size, network, rule, learner
+            )
+            score = score.reshape(rule.coefficients.shape)
+            return (state, tangents), (score, reward, episode.trial.condition)
+
+        state, tangents = initial_learning_state(network, task, learner), None
+        if self.trial is carried_trial:
+            tangents = initial_tangents(state, rule, Differentiation())
+        (state, _), (scores, rewards, conditions) = jax.lax.scan(
+            trial, (state, tangents), noise, length=self.n_trials
+        )
+        finite = state.alive & jnp.isfinite(scores).all() & jnp.isfinite(rewards).all()
+        return Scores(scores, rewards, conditions, finite)
 
 
 def weight_trial(state, tangents, episode, noise, size, network, rule, learner):
@@ -260,8 +275,9 @@ def weight_trial(state, tangents, episode, noise, size, network, rule, learner):
 
 def carried_trial(state, tangents, episode, noise, size, network, rule, learner):
     """W + μ + σξ with the score of μ through W as well, rewards held fixed."""
-    at = (state, tangents, episode, network, rule, learner, Differentiation())
-    new, outcome, tangents, of_outcome = tangent_trial(*at)
+    new, outcome, tangents, of_outcome = tangent_trial(
+        state, tangents, episode, network, rule, learner, Differentiation()
+    )
     score = jnp.einsum("jip,ij->p", of_outcome.change, noise)
     return _diffused(new, size * noise), tangents, outcome.reward, score / size
 
@@ -292,8 +308,8 @@ def _mean_of_others(finite, rewards, conditions):
 
 
 def _check_credit(discount: float, baseline: str, credit: str) -> None:
-    require(0 <= discount <= 1, "0 ≤ discount ≤ 1", discount, "use a fraction")
+    require(0 <= discount <= 1, "0 ≤ discount ≤ 1", discount, "give a number from 0 to 1")
     given = baseline in ("leave-one-out", "none")
-    require(given, "baseline leave-one-out or none", baseline, "pick one")
+    require(given, "baseline leave-one-out or none", baseline, "choose one of them")
     given = credit in ("to-go", "all", "immediate")
-    require(given, "credit to-go, all or immediate", credit, "pick one")
+    require(given, "credit to-go, all or immediate", credit, "choose one of them")

@@ -9,7 +9,7 @@ step size suits all coefficients. The paper names REINFORCE, no optimiser and no
 
 import os
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import NamedTuple
 
 import jax
@@ -24,7 +24,7 @@ from plasticity.learning.setting import Setting
 from plasticity.meta.ascent import Ascent, mean_of_cut, norms_of
 from plasticity.meta.checkpoint import describe, from_first_process, resume, save_checkpoint
 from plasticity.meta.estimators import Estimator, MetaGradient, relative_scale
-from plasticity.rules.three_factor import Rule, make_rule
+from plasticity.rules.three_factor import Rule, RuleStack, make_rule
 from plasticity.types import require
 
 # The last run numbers that there are; training starts from 0.
@@ -76,9 +76,11 @@ class MetaTraining:
     def __post_init__(self) -> None:
         counts = ("n_iterations", "n_networks", "n_trials", "validate_every", "n_validation")
         for name in counts:
-            require(getattr(self, name) >= 1, f"{name} ≥ 1", getattr(self, name), "raise it")
+            require(getattr(self, name) >= 1, f"{name} ≥ 1", getattr(self, name), "give 1 or more")
         runs = self.n_iterations * self.n_networks
-        require(runs < 2**32 - 8, "n_iterations · n_networks < 2³² − 8", runs, "train for less")
+        require(
+            runs < 2**32 - 8, "n_iterations · n_networks < 2³² − 8", runs, "lower either number"
+        )
         value = self.step_size
         require(0 < value < np.inf, "0 < step_size < ∞", value, "give a positive number")
         value = self.sparsity
@@ -86,7 +88,7 @@ class MetaTraining:
         norm = self.max_norm is None or self.max_norm > 0
         require(norm, "max_norm > 0", self.max_norm, "use None to make all norms 1, inf for none")
         value = self.final_step_size
-        require(0 <= value <= 1, "0 ≤ final_step_size ≤ 1", value, "it is a share")
+        require(0 <= value <= 1, "0 ≤ final_step_size ≤ 1", value, "give a share of step_size")
         for name in ("averaging", "momentum"):
             value = getattr(self, name)
             require(0 <= value < 1, f"0 ≤ {name} < 1", value, "use 0 for none")
@@ -94,10 +96,11 @@ class MetaTraining:
         value = f"{self.needed}, {self.window}, {self.validation_trials}"
         rule = "1 ≤ needed ≤ window ≤ validation_trials"
         require(ordered, rule, value, "validate for more trials, or shorten the window")
-        require(self.select in ("trials", "reward"), "select trials or reward", self.select, "pick")
+        known = self.select in ("trials", "reward")
+        require(known, "select trials or reward", self.select, "choose one of them")
         seeds = (self.training_seed, self.validation_seed, self.test_seed)
-        require(all(0 <= s < 2**32 for s in seeds), "0 ≤ seeds < 2³²", seeds, "use such seeds")
-        fix = "a network that chose a rule may not judge it"
+        require(all(0 <= s < 2**32 for s in seeds), "0 ≤ seeds < 2³²", seeds, "choose others")
+        fix = "choose three, for a network that chose a rule may not judge it"
         rule = "training, validation and test seeds pairwise distinct"
         require(len(set(seeds)) == 3, rule, seeds, fix)
 
@@ -140,8 +143,8 @@ def coordinate_scale(setting: Setting, rule: Rule, seed: int) -> Float[np.ndarra
     Raises:
         ValueError: a term that vanishes or is not finite, so that its coefficient has no scale.
     """
-    keys, networks, *at = setting.arguments(seed, _SCALE_RUNS, rule)
-    scales = jax.vmap(lambda *which: relative_scale(*which, *at))(keys, networks)
+    keys, networks, *shared = setting.arguments(seed, _SCALE_RUNS, rule)
+    scales = jax.vmap(lambda key, network: relative_scale(key, network, *shared))(keys, networks)
     scale = np.sqrt(np.mean(np.asarray(scales, float) ** 2, axis=0))
     usable = bool((np.isfinite(scale) & (scale > 0)).all())
     fix = "let the units be kicked, or lower the degree"
@@ -158,12 +161,12 @@ def meta_train(
     checkpoint: str | os.PathLike | None = None,
     progress: bool | None = None,
 ) -> MetaTrainingResult:
-    """Ascend from ``start`` by the estimator's gradients on networks of the training seed.
+    """Learn the rule: ascend from ``start`` by the estimator's gradients, on fresh networks.
 
-    Iteration i meets the runs iB … (i+1)B − 1, so that none serves twice, and depends on nothing
-    that is not in the checkpoint: a run that is killed goes on to the same bits on the same
-    machine. Several processes call this alike, share the lifetimes and return the same; the first
-    one writes.
+    Iteration i meets the runs iB … (i+1)B − 1 of the training seed, so that none serves twice, and
+    depends on nothing that is not in the checkpoint: a run that is killed goes on to the same bits
+    on the same machine. Several processes call this alike, share the lifetimes and return the same;
+    the first one writes.
 
     Args:
         estimator: of ∂J/∂θ for each lifetime, from `plasticity.meta.estimators`.
@@ -172,29 +175,27 @@ def meta_train(
         progress: a bar on stderr with the current objectives; by default only on a terminal.
 
     Raises:
-        ValueError: a batch of rules as start; a checkpoint of another run (names what differs).
+        ValueError: more than one rule as start; a checkpoint of another run (names what differs).
         FloatingPointError: more than half of an iteration's lifetimes are not finite; the
             checkpoint is that of the iteration before.
 
     Warns:
         RuntimeWarning: lifetimes that are not finite were left out; names iteration and count.
     """
-    rule = start
-    if not isinstance(rule, Rule):
-        rule = setting.rule._replace(coefficients=make_rule(start).coefficients)
-    single = rule.coefficients.ndim == 2 and rule.learning_rate.ndim == 0
-    require(single, "one rule to start from", rule.coefficients.shape, "train each on its own")
+    rule = _start(setting, start)
     failure = failure_reward(setting.learner)
+    parts = {f"setting.{part.name}": getattr(setting, part.name) for part in fields(setting)}
     numbers = {f"config.{name}": value for name, value in asdict(config).items()}
-    identity = describe(setting=setting, start=rule, estimator=estimator, **numbers)
+    identity = describe(start=rule, estimator=estimator, **parts, **numbers)
 
-    def at(theta) -> Rule:
+    def with_coefficients(theta) -> Rule:
         return rule._replace(coefficients=jnp.asarray(theta, rule.coefficients.dtype))
 
     def finish(state: Arrays, i: int) -> None:
         """End iteration i (0 is the start): evaluate the average if its turn has come, and save."""
-        for row in np.flatnonzero(state["evaluated"] == i):
-            _validate(state, int(row), setting, at(state["averaged"][i]), config)
+        for turn in np.flatnonzero(state["evaluated"] == i):
+            average = with_coefficients(state["averaged"][i])
+            _validate(state, int(turn), setting, average, config)
         state["iteration"][...] = i
         save_checkpoint(checkpoint, state, identity)
 
@@ -210,7 +211,8 @@ def meta_train(
     with tqdm(total=total, initial=done, disable=jax.process_index() > 0 or hidden) as bar:
         for i in range(done, total):
             runs = np.arange(i * config.n_networks, (i + 1) * config.n_networks, dtype=np.uint32)
-            arguments = setting.arguments(config.training_seed, runs, at(state["coefficients"][i]))
+            present = with_coefficients(state["coefficients"][i])
+            arguments = setting.arguments(config.training_seed, runs, present)
             estimate = estimator(*arguments, config.n_trials)
             gradient = mean_of_cut(_note(state, i, estimate, failure), config.max_norm)
             state = from_first_process(_ascend(state, i, gradient, ascent, config.averaging))
@@ -221,8 +223,19 @@ def meta_train(
     # The first of equals; equal trials leave it to the reward.
     trials = state["held_out_trials"] * (config.select == "trials")
     selected = int(state["evaluated"][np.lexsort((-state["held_out_rewards"], trials))[0]])
+    chosen = with_coefficients(state["averaged"][selected])
     history = {name: state[name] for name in MetaTrainingResult._fields if name in state}
-    return MetaTrainingResult(at(state["averaged"][selected]), selected, **history)
+    return MetaTrainingResult(chosen, selected, **history)
+
+
+def _start(setting: Setting, start) -> Rule:
+    """The rule to start from, checked."""
+    rule = start
+    if not isinstance(start, Rule | RuleStack):
+        rule = setting.rule._replace(coefficients=make_rule(start).coefficients)
+    single = isinstance(rule, Rule) and rule.coefficients.ndim == 2 and not rule.learning_rate.ndim
+    require(single, "one rule to start from", "several", "train from each on its own")
+    return rule
 
 
 def _blank(theta: np.ndarray, scale, config: MetaTraining, ascent: Ascent) -> Arrays:
@@ -246,21 +259,21 @@ def _blank(theta: np.ndarray, scale, config: MetaTraining, ascent: Ascent) -> Ar
     }
 
 
-def _validate(state: Arrays, row: int, setting: Setting, rule: Rule, config: MetaTraining) -> None:
-    """Row of the evaluations from the validation networks, the same ones every time."""
+def _validate(state: Arrays, turn: int, setting: Setting, rule: Rule, config: MetaTraining) -> None:
+    """Evaluation number ``turn``, on the validation networks, the same ones every time."""
     sizes = {"n_networks": config.n_validation, "n_trials": config.validation_trials}
     criterion = {"window": config.window, "needed": config.needed}
-    found = evaluate(setting, rule, seed=config.validation_seed, **sizes, **criterion)
-    state["held_out_rewards"][row] = found.rewards.mean()
-    state["held_out_trials"][row] = restricted_mean(found.trials)
-    state["held_out_lost"][row] = found.lost.sum()
+    evaluation = evaluate(setting, rule, seed=config.validation_seed, **sizes, **criterion)
+    state["held_out_rewards"][turn] = evaluation.rewards.mean()
+    state["held_out_trials"][turn] = restricted_mean(evaluation.trials)
+    state["held_out_lost"][turn] = evaluation.lost.sum()
 
 
-def _note(state: Arrays, i: int, found: MetaGradient, failure: float):
+def _note(state: Arrays, i: int, estimate: MetaGradient, failure: float):
     """Gradients in ψ of the lifetimes that are finite; what the others were worth is noted."""
-    gradients = np.asarray(found.gradients, float) / state["scale"]
-    norms, returns = norms_of(gradients), np.asarray(found.returns, float)
-    good = np.asarray(found.finite) & np.isfinite(norms)
+    gradients = np.asarray(estimate.gradients, float) / state["scale"]
+    norms, returns = norms_of(gradients), np.asarray(estimate.returns, float)
+    good = np.asarray(estimate.finite) & np.isfinite(norms)
     state["objectives"][i] = np.where(np.isfinite(returns), returns, failure).mean()
     state["lost"][i] = lost = int((~good).sum())
     where = f"{lost} of {good.size} lifetimes are not finite in iteration {i + 1}"

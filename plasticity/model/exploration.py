@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.stats import poisson
+from scipy import special
 
 from plasticity.types import Activity, PRNGKey, require
 
@@ -44,14 +44,16 @@ class Exploration:
             ValueError: p > 1.
         """
         p = self.rate * dt / 1000
-        require(p <= 1, "kick rate · dt ≤ 1", f"{self.rate} Hz · {dt} ms = {p}", "lower either")
+        require(
+            p <= 1, "kick rate · dt ≤ 1", f"{self.rate} Hz · {dt} ms = {p}", "lower the rate or dt"
+        )
         return p
 
 
 def draw_kicks(
     key: PRNGKey, exploration: Exploration, dt: float, n_steps: int, n_units: int
 ) -> Activity:
-    """Kicks of one trial, shape (T, N), in units of x and the default floating-point type.
+    """Kicks of one trial, (T, N), in units of x and the default floating-point type.
 
     Kicks are rare, so a number for every cell would mostly be thrown away. Instead a Poisson
     number of them, of mean −log(1 − p)·T·N, falls on cells drawn with replacement, each with 32
@@ -67,8 +69,8 @@ def draw_kicks(
         return jnp.zeros((n_steps, n_units))
     # p = 1 would need infinitely many; 23 leaves a cell unkicked once in 10¹⁰.
     mean = min(-np.log1p(-p), 23.0) * n_cells if p < 1 else 23.0 * n_cells
-    most = int(poisson.isf(2.0**-33, mean)) + 1
-    cumulative = np.floor(poisson.cdf(np.arange(most), mean) * 2.0**32)
+    most = _quantile(1.0 - 2.0**-33, mean) + 1
+    cumulative = np.floor(special.pdtr(np.arange(most), mean) * 2.0**32)
     thresholds = jnp.asarray(np.minimum(cumulative, 2.0**32 - 1).astype(np.uint32))
 
     count_key, cell_key, bits_key = jax.random.split(key, 3)
@@ -81,3 +83,11 @@ def draw_kicks(
     uniform = ((total >> 8).astype(float) + 0.5) * 2.0**-23 - 1.0
     kicks = jnp.where(total > 0, exploration.amplitude * uniform, 0.0)
     return jnp.pad(kicks.reshape(-1, n_units), ((n_steps - kicks.size // n_units, 0), (0, 0)))
+
+
+def _quantile(probability: float, mean: float) -> int:
+    """The least k with P(count ≤ k) ≥ probability, for a Poisson count of that mean."""
+    # As scipy.stats.poisson has it, which takes longer to import than all of JAX.
+    above = np.ceil(special.pdtrik(probability, mean))
+    below = np.maximum(above - 1, 0)
+    return int(below if special.pdtr(below, mean) >= probability else above)

@@ -22,7 +22,13 @@ from plasticity.types import Activity, PRNGKey, Series, Units, Weights, is_trace
 
 
 class Network(NamedTuple):
-    """Weights of a network: W recurrent (N, N), W_in input (N, I), W_out readout (N,)."""
+    """Weights of a network; leading axes make a batch of networks.
+
+    Attributes:
+        W: recurrent weights, the only ones that learn, (N, N); W_ij leads from unit j to unit i.
+        W_in: input weights, (N, I).
+        W_out: readout, (N,).
+    """
 
     W: Weights
     W_in: Float[Array, "N I"]
@@ -57,8 +63,18 @@ class Dynamics:
         require(self.tau > 0, "tau > 0 ms", self.tau, "give a positive time constant")
         value = f"dt = {self.dt}, tau = {self.tau}"
         require(self.dt <= self.tau, "dt ≤ tau (ms)", value, "use a smaller dt")
-        require(self.tau_filter > 0, "tau_filter > 0 ms", self.tau_filter, "make it positive")
-        require(0 < self.gain <= 1, "0 < filter_gain ≤ 1", self.gain, "use None or such a value")
+        require(
+            self.tau_filter > 0,
+            "tau_filter > 0 ms",
+            self.tau_filter,
+            "give a positive time constant",
+        )
+        require(
+            0 < self.gain <= 1,
+            "0 < filter_gain ≤ 1",
+            self.gain,
+            "use None for 1 − exp(−dt/tau_filter)",
+        )
 
     @property
     def gain(self) -> float:
@@ -87,7 +103,7 @@ class Trajectory(NamedTuple):
 
 
 def make_network(W, W_in, W_out) -> Network:
-    """A network of the given weights, checked; leading axes make a batch of networks.
+    """A network of these weights, checked; leading axes make a batch of networks.
 
     Raises:
         ValueError: W not square, shapes that disagree, entries that are not finite.
@@ -98,11 +114,17 @@ def make_network(W, W_in, W_out) -> Network:
     require(square, "W is square (N, N)", shape, "give one row and one column a unit")
     shapes = (network.W_in.shape[:-1], network.W_out.shape)
     agree = all(s == shape[:-1] for s in shapes)
-    require(agree, f"W_in (N, I) and W_out (N,) have N = {shape[-1]}", shapes, "match W")
+    require(
+        agree,
+        f"W_in (N, I) and W_out (N,) have N = {shape[-1]}",
+        shapes,
+        "give both one entry a unit of W",
+    )
     for name, weights in zip(network._fields, network, strict=True):
         if not is_traced(weights):
             bad = int(weights.size - jnp.isfinite(weights).sum())
-            require(bad == 0, f"{name} is finite", f"{bad} entries that are not", "mend them")
+            fix = "give a finite number for each"
+            require(bad == 0, f"{name} is finite", f"{bad} entries that are not", fix)
     return network
 
 
@@ -117,10 +139,7 @@ def random_network(
     Raises:
         ValueError: N < 1, I < 1, g < 0, or an unknown readout.
     """
-    require(n_units >= 1, "n_units ≥ 1", n_units, "give the number of units")
-    require(n_inputs >= 1, "n_inputs ≥ 1", n_inputs, "give the number of channels")
-    require(0 <= gain < np.inf, "gain ≥ 0 and finite", gain, "give a gain ≥ 0")
-    require(readout in ("random", "unit"), "readout random or unit", readout, "choose one")
+    check_random(n_units, n_inputs, gain, readout)
     recurrent, inward, outward = jax.random.split(key, 3)
     scale = n_units**-0.5
     W = gain * scale * jax.random.normal(recurrent, (n_units, n_units), jnp.float32).astype(float)
@@ -131,6 +150,15 @@ def random_network(
     return Network(W, W_in, W_out)
 
 
+def check_random(n_units: int, n_inputs: int, gain: float, readout: str) -> None:
+    """Raise the errors that `random_network` documents."""
+    require(n_units >= 1, "n_units ≥ 1", n_units, "give the number of units")
+    require(n_inputs >= 1, "n_inputs ≥ 1", n_inputs, "give the number of channels")
+    require(0 <= gain < np.inf, "gain ≥ 0 and finite", gain, "give a gain ≥ 0")
+    known = readout in ("random", "unit")
+    require(known, "readout random or unit", readout, "choose one of them")
+
+
 def simulate_trial(
     network: Network,
     inputs: Float[Array, "T I"],
@@ -139,9 +167,16 @@ def simulate_trial(
     filtered: Units,
     dynamics: Dynamics,
 ) -> Trajectory:
-    """One trial from x_0 = ``state`` and x̄_0 = ``filtered`` (equations in the module's docstring).
+    """One trial of the dynamics, from x_0 = ``state`` and x̄_0 = ``filtered``.
+
+        x_{t+1} = x_t + (dt/τ)(−x_t + W φ(x_t) + W_in u_t) + kick_t,   Δ_t = x̄_t − x_{t+1}
 
     Nothing N × N changes within the trial. Source: equation 1 of the paper, discretised by us.
+
+    Args:
+        inputs: u, (T, I).
+        kicks: added to x in each step, (T, N).
+        state, filtered: x and x̄ before the first step, (N,).
     """
     step = dynamics.dt / dynamics.tau
     drive = step * (inputs @ network.W_in.T) + kicks

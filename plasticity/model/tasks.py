@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from plasticity.types import Index, PRNGKey, Series, require
+from plasticity.types import Index, PRNGKey, Series, is_traced, require
 
 
 class Trial(NamedTuple):
@@ -27,6 +27,8 @@ class Trial(NamedTuple):
 
 class Task(NamedTuple):
     """A task of C conditions, T steps of ``dt`` ms and I input channels.
+
+    A task of your own is five arrays; `check_task`, which a `Setting` calls, says if they disagree.
 
     Attributes:
         inputs: mean inputs, (C, T, I).
@@ -63,6 +65,26 @@ class Task(NamedTuple):
         xi = jax.random.normal(key, self.noise.shape, jnp.float32).astype(self.noise.dtype)
         inputs = self.inputs[condition] + self.noise * xi
         return Trial(inputs, self.targets[condition], self.response, condition)
+
+
+def check_task(task: Task) -> None:
+    """Raise ValueError unless the arrays of a task agree, are finite and judge some step."""
+    shape = np.shape(task.inputs)
+    require(len(shape) == 3, "inputs (C, T, I)", shape, "give one mean input a condition")
+    C, T, n_inputs = shape
+    wanted = {"targets": (C, T), "response": (T,), "noise": (T, n_inputs)}
+    given = {name: np.shape(getattr(task, name)) for name in wanted}
+    fix = "match C conditions, T steps and I channels of the inputs"
+    require(given == wanted, f"a task of inputs {shape} has {wanted}", given, fix)
+    require(0 < float(task.dt) < np.inf, "dt > 0 ms", task.dt, "give a positive time step")
+    if not is_traced(*task):
+        arrays = (task.inputs, task.targets, task.noise)
+        finite = all(bool(np.isfinite(a).all()) for a in arrays)
+        fine = finite and bool((np.asarray(task.noise) >= 0).all())
+        rule = "inputs, targets and noise finite, noise ≥ 0"
+        require(fine, rule, "other values", "check the arrays of the task")
+        judged = int(np.sum(task.response))
+        require(judged > 0, "the output is judged in some step", judged, "mark it in response")
 
 
 def _window(name: str, start: float, duration: float, dt: float, total: float) -> np.ndarray:

@@ -16,6 +16,8 @@ import numpy as np
 
 from plasticity.types import Coefficients, Flag, Scalar, Weights, is_traced, require
 
+_ONE_RULE = "make each rule on its own and join them with plasticity.stack"
+
 
 class Rule(NamedTuple):
     """One plasticity rule; `stack` joins several.
@@ -38,7 +40,7 @@ class Rule(NamedTuple):
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
 class RuleStack:
-    """Several rules of one degree, to be learned with side by side; made by `stack`.
+    """Several rules of one degree, that networks learn by side by side; made by `stack`.
 
     ``len(rules)``, ``rules[i]`` and iteration give back single rules.
 
@@ -64,14 +66,14 @@ def stack(rules: Sequence[Rule]) -> RuleStack:
     """Join rules of one degree, in their order, so that `learn` gives its result an axis of rules.
 
     Raises:
-        ValueError: no rules, or rules of different degrees.
+        ValueError: no rules, rules of different degrees, a `Rule` that holds several.
     """
-    rules = list(rules)
-    require(len(rules) > 0, "a stack holds at least one rule", "none", "give the rules to compare")
-    degrees = [rule.coefficients.shape[-1] - 1 for rule in rules]
+    single = [as_stack(rule).leaves for rule in rules]
+    require(len(single) > 0, "a stack holds at least one rule", "none", "give the rules to compare")
+    degrees = [leaves.coefficients.shape[-1] - 1 for leaves in single]
     fix = "make each with the largest degree"
     require(len(set(degrees)) == 1, "stacked rules have one degree", degrees, fix)
-    return RuleStack(jax.tree.map(lambda *leaves: jnp.stack(leaves), *rules))
+    return RuleStack(jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *single))
 
 
 def as_stack(rule: Rule | RuleStack) -> RuleStack:
@@ -82,13 +84,10 @@ def as_stack(rule: Rule | RuleStack) -> RuleStack:
     """
     if isinstance(rule, RuleStack):
         return rule
-    shapes = tuple(leaf.shape for leaf in rule)
+    shapes = tuple(np.shape(leaf) for leaf in rule)
     single = len(shapes[0]) == 2 and not any(shapes[1:])
     require(single, "a Rule holds one rule", f"arrays of shapes {shapes}", _ONE_RULE)
-    return RuleStack(jax.tree.map(lambda leaf: leaf[None], rule))
-
-
-_ONE_RULE = "make each rule on its own and join them with plasticity.stack"
+    return RuleStack(jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], rule))
 
 
 def make_rule(
@@ -99,9 +98,12 @@ def make_rule(
     clip=np.inf,
     true_kick: bool = False,
 ) -> Rule:
-    """One rule of arbitrary coefficients θ, (d+1, d+1).
+    """One rule of any coefficients θ, (d+1, d+1).
 
     The defaults of η, τ_e (ms) and the clip are ours.
+
+    Args:
+        coefficients, learning_rate, tau_e, clip, true_kick: as in `Rule`, whose units they have.
 
     Raises:
         ValueError: coefficients not square or not finite, more than one rule (use `stack`), a

@@ -65,7 +65,9 @@ def eligibility_trace(
     weights: Series,
     powers: tuple[int, ...] | None = None,
 ) -> Weights:
-    """e (N postsynaptic, N presynaptic) of one trial; the equation is in the module's docstring.
+    """The trace e at the end of one trial, (N postsynaptic, N presynaptic), in ms.
+
+        e_ij = Σ_t λ_t Σ_kℓ θ_kℓ r_{j,t}^k Δ_{i,t}^ℓ                     (equation 2 of the paper)
 
     Args:
         rates: r, (T, N).

@@ -4,18 +4,15 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import addresses
 import nbformat
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[1]
-sys.path.append(str(ROOT / "book"))
-
-import addresses  # noqa: E402
+ROOT = Path(__file__).parents[2]
 
 OTHER = "https://github.com/Someone/some.book"
 TEXT = {".py", ".md", ".yml", ".cff", ".toml", ".ipynb", ".js", ".css", ".lock", ""}
@@ -67,7 +64,7 @@ def test_another_repository_changes_every_address():
         site = addresses.pages_address(repository)
         files = addresses.beside(["book/b", "book/a"], site)
         foot = addresses.downloads(site)
-        return "".join(files.values()) + addresses.install_cell(repository).source + foot
+        return "".join(files.values()) + addresses.install_cell(repository, "book").source + foot
 
     mine = addresses.repository_address()
     texts = {repository: all_of(repository) for repository in (mine, OTHER)}
@@ -88,18 +85,21 @@ def test_no_other_file_names_the_repository():
         for file in files
         if file.exists() and mine.split("github.com/")[1] in file.read_text(errors="ignore")
     ]
-    notebooks = {file.name for file in (ROOT / "book").glob("*.ipynb")}
-    assert set(named) == {"_config.yml"} | notebooks
+    assert set(named) == {"_config.yml"} | {file.name for file in addresses.notebooks()}
 
 
 def test_every_notebook_installs_the_package_on_colab_and_only_there():
     mine = addresses.repository_address()
-    wanted = addresses.install_cell(mine)
-    for path in (ROOT / "book").glob("*.ipynb"):
+    for path in addresses.notebooks():
+        folder = path.parent.relative_to(ROOT).as_posix()
+        wanted = addresses.install_cell(mine, folder)
+        assert f"/{folder}" in wanted.source, "where the kernel works"
         cells = nbformat.read(path, as_version=4).cells
         assert cells[0].cell_type == "markdown", "the title comes first"
         first = [cell for cell in cells if cell.cell_type == "code"][0]
-        fix = f"{path.name}: run python book/addresses.py after a change of repository.url"
+        fix = (
+            f"{path.name}: run book/tools/extensions/addresses.py after a change of repository.url"
+        )
         assert (first.source, first.metadata["tags"]) == (wanted.source, ["remove-cell"]), fix
         assert first.outputs == []
         assert json.dumps(cells).count(mine) == 1, f"{path.name}: named once"
@@ -109,8 +109,8 @@ def test_another_repository_is_written_into_notebooks():
     mine = "https://github.com/a/b"
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# Title")])
     notebook.cells.append(nbformat.v4.new_code_cell("1 + 1"))
-    once = addresses.with_install_cell(notebook, mine)
-    again = addresses.with_install_cell(once, OTHER)
+    once = addresses.with_install_cell(notebook, mine, "book/pages")
+    again = addresses.with_install_cell(once, OTHER, "book/pages")
     assert [c.source for c in again.cells][::2] == ["# Title", "1 + 1"] and len(again.cells) == 3
     assert OTHER in again.cells[1].source and mine not in again.cells[1].source
 

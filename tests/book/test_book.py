@@ -1,6 +1,5 @@
 """The committed chapters, and the driver that executes them."""
 
-import importlib.util
 import re
 import subprocess
 import sys
@@ -8,15 +7,14 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import run as driver
 import yaml
 
-ROOT = Path(__file__).parents[1]
-_spec = importlib.util.spec_from_file_location("run", ROOT / "book" / "run.py")
-driver = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(driver)
-
-CHAPTERS = sorted((ROOT / "book").glob("[0-9]*.ipynb"))
-PAGES = sorted((ROOT / "book").glob("[!0-9]*.ipynb"))  # around the chapters; no parameters
+ROOT = Path(__file__).parents[2]
+CHAPTERS = sorted((ROOT / "book" / "chapters").glob("*.ipynb"))
+PAGES = [ROOT / "book" / "index.ipynb", *sorted((ROOT / "book" / "pages").glob("*.ipynb"))]
+# The cell of parameters is folded when the book is built.
+FOLDED = {"hide-input", "hide-cell", "remove-input", "remove-cell", "parameters"}
 PARAMETER = re.compile(r"\w+: (int|float|bool|str) = \S+  # \S.*")
 
 
@@ -53,10 +51,40 @@ def test_committed_notebooks_are_fit_to_publish(path):
     assert any("assert " in c.source for c in notebook.cells if c.cell_type == "code")
 
 
+def _crowded(notebook: nbformat.NotebookNode) -> list[str]:
+    """What is more than a reader takes in at a time, and rows that are found by counting."""
+    crowded = []
+    for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):
+        name, tags = repr(cell.source[:40]), set(cell.metadata.get("tags", []))
+        shown = not tags & FOLDED
+        if shown and len(cell.source.splitlines()) > 12:
+            crowded.append(f"more than 12 lines of code that are not folded: {name}")
+        printed = "".join(o.text for o in cell.outputs if o.output_type == "stream")
+        if len(printed.splitlines()) > 12 and "remove-output" not in tags:
+            crowded.append(f"more than 12 printed lines, which a table would tell better: {name}")
+        if ".index(" in cell.source:
+            crowded.append(f"a row that is counted, where .sel would name it: {name}")
+    return crowded
+
+
+@pytest.mark.parametrize("path", CHAPTERS + PAGES, ids=lambda p: p.stem)
+def test_shown_cells_are_short_and_rows_have_names(path):
+    assert _crowded(nbformat.read(path, as_version=4)) == []
+
+
+def test_a_crowded_cell_is_found():
+    long = nbformat.v4.new_code_cell("\n".join(["x = names.index(1)"] * 13))
+    long.outputs = [nbformat.v4.new_output("stream", text="1\n" * 13)]
+    notebook = nbformat.v4.new_notebook(cells=[long])
+    assert len(_crowded(notebook)) == 3
+    long.metadata["tags"] = ["hide-input"]
+    assert len(_crowded(notebook)) == 2
+
+
 def test_every_notebook_is_in_the_table_of_contents():
     listed = driver.chapters(ROOT)
-    assert [c for c in listed if c.stem[0].isdigit()] == CHAPTERS
-    assert sorted(c for c in listed if not c.stem[0].isdigit()) == PAGES
+    assert [c for c in listed if c in CHAPTERS] == CHAPTERS
+    assert sorted(c for c in listed if c not in CHAPTERS) == sorted(PAGES)
     assert len(CHAPTERS) >= 3
 
 
@@ -80,10 +108,11 @@ def test_citation_names_the_paper_and_no_invented_person():
 def book(tmp_path):
     """A book of one small chapter."""
     folder = tmp_path / "book"
-    (folder / "parameters").mkdir(parents=True)
+    for name in ("parameters", "chapters", "pages"):
+        (folder / name).mkdir(parents=True)
     (folder / "parameters" / "quick.yml").write_text("01_small:\n  n: 2\n")
     (tmp_path / "_toc.yml").write_text(
-        "format: jb-book\nroot: book/index\nchapters:\n  - file: book/01_small\n"
+        "format: jb-book\nroot: book/index\nchapters:\n  - file: book/chapters/01_small\n"
     )
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     new = nbformat.v4.new_notebook(metadata={"kernelspec": kernel})
@@ -92,7 +121,7 @@ def book(tmp_path):
         nbformat.v4.new_code_cell(source, metadata={"tags": ["parameters"]}),
         nbformat.v4.new_code_cell("assert n < 9, 'too large'\nprint(n, x, live)"),
     ]
-    nbformat.write(new, folder / "01_small.ipynb")
+    nbformat.write(new, folder / "chapters" / "01_small.ipynb")
     return tmp_path
 
 
@@ -103,7 +132,7 @@ def _printed(path: Path) -> str:
 
 def test_a_chapter_runs_with_quick_and_own_parameters(book):
     assert driver.main(["--quick", "-p", "x=1", "-p", "live=False"], book) == 0
-    target = book / "_build" / "run" / "01_small.ipynb"
+    target = book / "_build" / "run" / "chapters" / "01_small.ipynb"
     assert _printed(target) == "2 1 False\n"
     notebook = nbformat.read(target, as_version=4)
     assert "papermill" not in notebook.metadata
@@ -137,10 +166,10 @@ def test_other_bad_requests_are_named(book, capsys):
 
 
 def test_a_failing_chapter_replaces_nothing(book, capsys):
-    source = book / "book" / "01_small.ipynb"
+    source = book / "book" / "chapters" / "01_small.ipynb"
     before = source.read_bytes()
     assert driver.main(["-p", "n=3"], book) == 0
-    target = book / "_build" / "run" / "01_small.ipynb"
+    target = book / "_build" / "run" / "chapters" / "01_small.ipynb"
     good = target.read_bytes()
     assert driver.main(["-p", "n=10"], book) == 1
     assert "too large" in capsys.readouterr().err
@@ -149,26 +178,31 @@ def test_a_failing_chapter_replaces_nothing(book, capsys):
 
 
 def test_parts_and_the_root_page_are_executed_too(book):
-    for name in ("index", "facts"):
+    for name in ("index", "pages/facts"):
         kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
         note = nbformat.v4.new_notebook(metadata={"kernelspec": kernel})
-        note.cells = [nbformat.v4.new_code_cell("print(1)")]
+        note.cells = [
+            nbformat.v4.new_code_cell("from pathlib import Path\nprint(Path().resolve().name)")
+        ]
         nbformat.write(note, book / "book" / f"{name}.ipynb")
     toc = {"format": "jb-book", "root": "book/index", "parts": []}
-    for caption, page in (("Chapters", "01_small"), ("Reference", "facts"), ("More", "none")):
+    listed = {"Chapters": "chapters/01_small", "Reference": "pages/facts", "More": "pages/none"}
+    for caption, page in listed.items():
         toc["parts"].append({"caption": caption, "chapters": [{"file": f"book/{page}"}]})
     (book / "_toc.yml").write_text(yaml.safe_dump(toc))
     assert [c.stem for c in driver.chapters(book)] == ["index", "01_small", "facts"]
     assert driver.main(["--quick", "--chapter", "facts"], book) == 0
-    assert _printed(book / "_build" / "run" / "facts.ipynb") == "1\n"
+    facts = book / "_build" / "run" / "pages" / "facts.ipynb"
+    assert _printed(facts) == "pages\n", "in its own folder"
     assert driver.main(["--chapter", "facts", "-p", "n=3"], book) == 2
     assert driver.main(["--quick", "--jobs", "2", "--output", str(book / "two")], book) == 0
-    assert {path.stem for path in (book / "two").iterdir()} == {"index", "01_small", "facts"}
+    made = {path.stem for path in (book / "two").rglob("*.ipynb")}
+    assert made == {"index", "01_small", "facts"}
     assert driver.main(["--quick", "--jobs", "0"], book) == 2
 
 
 def test_publishing_replaces_the_committed_chapter(book):
-    source = book / "book" / "01_small.ipynb"
+    source = book / "book" / "chapters" / "01_small.ipynb"
     assert "a cell was not executed, or not in order" in _faults(nbformat.read(source, 4))
     assert driver.main(["--defaults", "--publish"], book) == 0
     assert _faults(nbformat.read(source, 4)) == []
@@ -176,7 +210,7 @@ def test_publishing_replaces_the_committed_chapter(book):
 
 
 def test_the_driver_is_a_program():
-    command = [sys.executable, str(ROOT / "book" / "run.py"), "--chapter", "99"]
+    command = [sys.executable, str(ROOT / "book" / "tools" / "run.py"), "--chapter", "99"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
     assert "no chapter '99'" in done.stderr

@@ -1,14 +1,17 @@
 """pyproject.toml, requirements.lock and environment.yml say the same."""
 
 import tomllib
+from itertools import product
 from pathlib import Path
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
+PYTHONS = ("3.11", "3.12", "3.13")
 
 
 def _declared() -> list[Requirement]:
@@ -22,13 +25,19 @@ def _disagreements(lock: str) -> list[str]:
     """What in the lock does not fit the declared ranges, or ties it to one place."""
     lines = [line for line in lock.splitlines() if line and not line.lstrip().startswith("#")]
     wrong = [line for line in lines if "://" in line or "--" in line or "==" not in line]
-    pins = {canonicalize_name(Requirement(line).name): Requirement(line) for line in lines}
-    for wanted in _declared():
-        pin = pins.get(canonicalize_name(wanted.name))
-        if pin is None:
-            wrong.append(f"{wanted.name} is missing")
-        elif not any(wanted.specifier.contains(exact.version) for exact in pin.specifier):
-            wrong.append(f"{pin} is outside {wanted}")
+    pins = [Requirement(line) for line in lines]
+    for wanted, python in product(_declared(), PYTHONS):
+        here = {"python_full_version": f"{python}.0", "python_version": python}
+        exact = [
+            pin
+            for pin in pins
+            if canonicalize_name(pin.name) == canonicalize_name(wanted.name)
+            and (pin.marker is None or pin.marker.evaluate(here))
+        ]
+        if len(exact) != 1:
+            wrong.append(f"{wanted.name} is {'twice there' if exact else 'missing'} for {python}")
+        elif not all(wanted.specifier.contains(one.version) for one in exact[0].specifier):
+            wrong.append(f"{exact[0]} is outside {wanted}")
     return wrong
 
 
@@ -41,6 +50,8 @@ def test_the_lock_holds_what_is_declared():
     [
         ("jax==0.10", "jax==0.9", "outside"),
         ("papermill==", "papermole==", "missing"),
+        ("scipy==", "scipy==1.0 ; python_full_version < '3.12'\nscipy==", "twice"),
+        ("optax==0.2.8", "optax==0.2.8 ; python_full_version < '3.13'", "missing for 3.13"),
         ("numpy==", "numpy @ https://example.org/numpy==", "https"),
     ],
 )
@@ -54,6 +65,15 @@ def test_a_tampered_lock_is_found(old, new, found):
 def test_conda_installs_the_lock_and_nothing_else():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     pip = {"pip": ["-r requirements.lock", "-e ."]}
-    assert environment["dependencies"] == ["python=3.11", "pip", pip]
+    assert environment["dependencies"] == [f"python={PYTHONS[-1]}", "pip", pip]
+
+
+def test_every_place_that_names_versions_of_python_names_the_same():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert project["requires-python"] == ">=3.11,<3.12"
+    allowed = SpecifierSet(project["requires-python"])
+    assert [p for p in (f"3.{minor}" for minor in range(8, 20)) if p in allowed] == list(PYTHONS)
+    installer = (ROOT / "book" / "tools" / "install.sh").read_text()
+    assert f"in {' '.join(reversed(PYTHONS))};" in installer
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "pages.yml").read_text())
+    steps = str(workflow["jobs"]["book"]["steps"])
+    assert PYTHONS[0] in steps and PYTHONS[-1] in steps

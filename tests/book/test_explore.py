@@ -1,17 +1,17 @@
 """The page "Explore a rule" computes what the package computes."""
 
-import importlib.util
 import json
 import re
 import shutil
 import subprocess
 from pathlib import Path
 
+import explore_data as explore
 import jax
 import numpy as np
 import pytest
-from companion.held_out_recordings import learned_coefficients
-from companion.record import load_record
+from companion.learned_rule import Selection, learned_coefficients
+from companion.results import recorded_result
 from companion.settings import brief_setting
 from companion.tuning import integrand_size
 
@@ -19,10 +19,7 @@ from plasticity.learning.criterion import trials_to_criterion
 from plasticity.learning.trial import draw_episode, initial_learning_state, learn_trial
 from plasticity.rules.three_factor import make_rule
 
-ROOT = Path(__file__).parents[1]
-_spec = importlib.util.spec_from_file_location("explore", ROOT / "book" / "explore_data.py")
-explore = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(explore)
+ROOT = Path(__file__).parents[2]
 
 NODE = shutil.which("node")
 needs_node = pytest.mark.skipif(NODE is None, reason="apt-get install nodejs")
@@ -156,16 +153,15 @@ def test_every_element_that_the_script_names_is_on_the_page():
     script = (folder / "static" / "explore" / "page.js").read_text()
     named = re.findall(r'(?:byId|listen|describe)\("([\w-]+)"', script)
     assert len(set(named)) > 15
-    there = re.findall(r'id="explore-([\w-]+)"', (folder / "explore.md").read_text())
+    there = re.findall(r'id="explore-([\w-]+)"', (folder / "pages" / "explore.md").read_text())
     assert set(named) <= set(there)
 
 
 def test_the_page_has_the_recorded_rule_and_every_preset_a_button(written):
-    recorded = load_record(ROOT / "book" / "records" / "selection_association.npz").arrays
-    learned = learned_coefficients(recorded)[0]
+    learned = learned_coefficients(recorded_result(Selection()))[0]
     assert written["presets"]["learned"] == learned.ravel().tolist()
     assert written["presets"]["theta-1-5"][1 * 6 + 5] == -1
-    page = (ROOT / "book" / "explore.md").read_text()
+    page = (ROOT / "book" / "pages" / "explore.md").read_text()
     for name in written["presets"]:
         assert f'id="explore-preset-{name}"' in page
     assert "NaN" not in json.dumps(written) and "Infinity" not in json.dumps(written)
@@ -177,6 +173,6 @@ def test_the_page_is_small_and_asks_for_nothing_outside(tmp_path):
     files = [*(ROOT / "book" / "static" / "explore").glob("*"), tmp_path / "data.js"]
     sources = [f.read_text() for f in files if f.name != "data.js" or f.parent == tmp_path]
     assert sum(map(len, sources)) < 100_000
-    for source in [*sources, (ROOT / "book" / "explore.md").read_text()]:
+    for source in [*sources, (ROOT / "book" / "pages" / "explore.md").read_text()]:
         for word in ("http:", "https:", "fetch(", "XMLHttpRequest", "import("):
             assert word not in source

@@ -1,19 +1,17 @@
 """The export for NeuroLibre, and what Binder makes of both layouts."""
 
-import json
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import building
+import neurolibre
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[1]
-sys.path.append(str(ROOT / "book"))
-
-import building  # noqa: E402
-import neurolibre  # noqa: E402
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -28,24 +26,41 @@ def test_the_export_has_what_its_configuration_names(exported):
     assert [f"book/{page}" for page in pages] == building.pages(ROOT)
     assert all(list(content.glob(f"{page}.*")) for page in pages)
     config = yaml.safe_load((content / "_config.yml").read_text())
-    assert "book/" not in (content / "_config.yml").read_text()
     named = config["bibtex_bibfiles"] + config["sphinx"]["config"]["html_static_path"]
     assert all((content / name).exists() for name in named)
-    own = config["sphinx"]["local_extensions"]
-    assert own and all((content / f"{name}.py").exists() for name in own)
+    own = config["sphinx"].pop("local_extensions")
+    assert "book/" not in str(config)
+    assert own and all((content / path / f"{name}.py").exists() for name, path in own.items())
     assert not set(own) & set(config["sphinx"]["extra_extensions"])
 
 
-def test_notebooks_of_the_export_find_records_and_modules(exported):
-    content, records, modules = exported / "content", set(), set()
-    for notebook in content.glob("*.ipynb"):
-        cells = json.loads(notebook.read_text())["cells"]
-        code = "".join("".join(c["source"]) + "\n" for c in cells if c["cell_type"] == "code")
-        records |= set(re.findall(r"records\W+(\w+\.npz)", code))
-        modules |= set(re.findall(r"^(?:from|import) (\w+)", code, flags=re.MULTILINE))
-    assert records and all((content / "records" / name).exists() for name in records)
-    ours = {file.stem for file in (ROOT / "book").glob("*.py")} & modules
-    assert ours and all((content / f"{name}.py").exists() for name in ours)
+def test_the_export_finds_its_own_packages_and_records(exported):
+    program = (
+        "import companion, plasticity\n"
+        "from companion.record import folder\n"
+        "print(companion.__file__, plasticity.__file__, *sorted(folder().iterdir()), sep='\\n')"
+    )
+    # As Binder installs them: from the folder of the export, by its own pyproject.toml.
+    paths = {"PYTHONPATH": f"{exported}{os.pathsep}{exported / 'book'}"}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=exported / "content" / "chapters",
+        env=os.environ | paths,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    found = [Path(line) for line in done.stdout.split()]
+    assert all(exported in path.parents for path in found)
+    there = {path.name for path in (ROOT / "book" / "records").iterdir()}
+    assert there == {path.name for path in found[2:]}
+
+
+def test_the_interactive_page_finds_its_scripts_in_every_layout(exported):
+    committed = (ROOT / "book" / "pages" / "explore.md").read_text()
+    assert f'"{building.STATIC}/explore/' in committed
+    page = (exported / "content" / "pages" / "explore.md").read_text()
+    assert '"../_static/explore/' in page and building.STATIC not in page
 
 
 def test_the_paper_names_authors_and_a_bibliography_that_has_what_is_cited(exported):
@@ -74,6 +89,6 @@ def test_binder_knows_how_to_build_the_environment(layout, exported):
 
 
 def test_a_flat_configuration_drops_the_folder_and_nothing_else():
-    text = "root: book/index\n  - file: book/api/model\nx: [book/a, b]\nurl: https://h/book/c\n"
-    flat = "root: index\n  - file: api/model\nx: [a, b]\nurl: https://h/book/c\n"
+    text = "root: book/index\n  - file: book/pages/a\nx: [book/a, b]\nurl: https://h/book/c\n"
+    flat = "root: index\n  - file: pages/a\nx: [a, b]\nurl: https://h/book/c\n"
     assert building.flattened(text) == flat

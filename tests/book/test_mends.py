@@ -1,16 +1,9 @@
 """What is put right on the built pages."""
 
-import sys
-from pathlib import Path
-
+import mends
 import numpy as np
 import pytest
 from PIL import Image
-
-ROOT = Path(__file__).parents[1]
-sys.path.append(str(ROOT / "book"))
-
-import mends  # noqa: E402
 
 PAGE = """<link rel="preload" as="font" type="font/woff2" crossorigin href="f.woff2" />
 <link rel="preload" as="script" href="s.js" />

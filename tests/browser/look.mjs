@@ -33,6 +33,13 @@ function seen() {
   const text = (node) => node.textContent.trim().slice(0, 60);
   const root = document.documentElement;
   const raw = [];
+  // Folded code is read too, once it is unfolded; but parameters stand in the table below them.
+  const folded = all("details:not([open])");
+  for (const box of folded) box.open = true;
+  const cut = all(".cell_input pre")
+    .filter((e) => !e.closest(".tag_parameters") && e.scrollWidth > e.clientWidth)
+    .map((e) => `${e.scrollWidth - e.clientWidth} px of ${text(e)}`);
+  for (const box of folded) box.open = false;
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {
     const node = walker.currentNode;
@@ -52,6 +59,7 @@ function seen() {
       loaded: e.complete && e.naturalWidth > 0,
     })),
     overflow: root.scrollWidth - root.clientWidth,
+    cut,
     ids: all("[id]").map((e) => e.id),
     links: all("a[href]").map((e) => e.href),
     previous: document.querySelector("a.left-prev")?.href ?? null,

@@ -8,20 +8,17 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import addresses
+import building
 import pytest
+from printing import find_browser
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 SITE = ROOT / "_build" / "html"
-sys.path.append(str(ROOT / "book"))
-
-import addresses  # noqa: E402
-import building  # noqa: E402
-from printing import find_browser  # noqa: E402
 
 INSTALL = "apt-get install chromium nodejs npm && npm ci --prefix tests/browser"
 OWN_LIMIT, SHARED_LIMIT = 1_000_000, 4_500_000  # bytes
@@ -57,7 +54,7 @@ def book(tmp_path_factory):
         pytest.skip("make book")
     pages = [f.relative_to(SITE).as_posix() for f in sorted(SITE.rglob("*.html"))]
     pages = [p for p in pages if not p.startswith("_static") and p != "index.html"]
-    explore = "book/explore.html" if "book/explore.html" in pages else None
+    explore = next((page for page in pages if page.endswith("/explore.html")), None)
     return _look(SITE, pages, "book/index.html", explore, tmp_path_factory.mktemp("look"))
 
 
@@ -65,7 +62,8 @@ BROKEN = """<!doctype html><html lang="en"><head><title>Broken</title></head><bo
 <h1>Broken</h1><p class="math">\\(x^2\\)</p><p>and $$y$$</p>
 <img src="missing.png"><img src="https://example.org/far.png" alt="far away">
 <div style="width: 2000px; color: #999; background: #aaa">wide and pale</div>
-<a href="nowhere.html">nowhere</a> <a href="#nothing">nothing</a>
+<details><div class="cell_input"><pre style="width: 99px; overflow: auto">one long line</pre></div>
+</details><a href="nowhere.html">nowhere</a> <a href="#nothing">nothing</a>
 <script src="heavy.js"></script><script>console.error("broken")</script>
 </body></html>"""
 
@@ -85,6 +83,10 @@ def _wide(seen: dict) -> list[dict]:
     return [page for page in seen["pages"] if page["width"] > 600]
 
 
+def _chapters(seen: dict) -> list[dict]:
+    return [page for page in _wide(seen) if page["name"].startswith("book/chapters/")]
+
+
 def _listed(key: str):
     """A check that the pages' list ``key`` is empty."""
     return lambda seen: [f"{p['name']} ({p['width']}): {x}" for p in seen["pages"] for x in p[key]]
@@ -98,6 +100,11 @@ def _images(seen: dict) -> list[str]:
 def _overflow(seen: dict) -> list[str]:
     wide = [page for page in seen["pages"] if page["overflow"] > 0]
     return [f"{p['name']} ({p['width']}): {p['overflow']} px" for p in wide]
+
+
+def _cut(seen: dict) -> list[str]:
+    """Lines of code that are wider than their box, on a wide screen."""
+    return [f"{page['name']}: {code}" for page in _wide(seen) for code in page["cut"]]
 
 
 def _chain(seen: dict) -> list[str]:
@@ -168,6 +175,7 @@ CHECKS = {
     "no raw TeX": _listed("raw"),
     "images load and have a text": _images,
     "no page scrolls sideways": _overflow,
+    "no code wider than its box": _cut,
     "previous and next": _chain,
     "links": _links,
     "weight": _heavy,
@@ -190,7 +198,7 @@ def test_a_broken_site_fails(broken, check):
 def test_there_is_something_to_check(book):
     assert set(book["contents"]) <= {page["name"] for page in _wide(book)}
     assert {page["width"] for page in book["pages"]} == {1280, 390}
-    for chapter in (page for page in _wide(book) if page["name"].startswith("book/0")):
+    for chapter in _chapters(book):
         assert chapter["equations"] and chapter["images"], chapter["name"]
     assert all(page["files"] and page["links"] for page in _wide(book))
 
@@ -216,7 +224,7 @@ def test_every_chapter_can_be_run_elsewhere(book):
     repository = REPOSITORY.removeprefix("https://github.com/")
     binder = f"https://mybinder.org/v2/gh/{repository}/main?urlpath=lab/tree/"
     colab = f"https://colab.research.google.com/github/{repository}/blob/main/"
-    chapters = [page for page in _wide(book) if page["name"].startswith("book/0")]
+    chapters = _chapters(book)
     for page in chapters:
         name = page["name"].replace(".html", ".ipynb")
         assert {binder + name, colab + name} <= set(page["links"]), page["name"]

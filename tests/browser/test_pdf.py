@@ -1,17 +1,13 @@
 """The book on paper: printed from the committed notebooks, then read back."""
 
-import sys
 from pathlib import Path
-
-import pytest
-from pypdf import PdfReader
-from test_pages import ROOT, browser_or_skip
-
-sys.path.append(str(ROOT / "book"))
 
 import building
 import nbformat
 import printing
+import pytest
+from pypdf import PdfReader
+from test_pages import ROOT, browser_or_skip
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import xarray as xr
 from companion.statistics import (
     bootstrap_interval,
     mean_difference,
@@ -41,6 +42,17 @@ def test_a_censored_run_stays_censored():
     assert result.trials.tolist() == [29, 50, 50]
     curve = survival_curve(result, 50)
     assert curve.fraction[-1] == pytest.approx(2 / 3)
+
+
+def test_a_group_of_an_experiment_has_the_curve_of_its_runs():
+    trials, reached = np.array([[10, 30], [20, 30]]), np.array([[True, False], [True, True]])
+    dims = ("network", "rule")
+    group = {"trials": (dims, trials), "reached": (dims, reached)}
+    data = xr.Dataset(group, {"rule": ["(1,1)", "(3,3)"]})
+    curve = survival_curve(data.sel(rule="(3,3)"), 30)
+    np.testing.assert_equal(
+        curve, survival_curve(TrialsToCriterion(trials[:, 1], reached[:, 1]), 30)
+    )
 
 
 def test_no_run_reaching_criterion_leaves_the_curve_at_one():

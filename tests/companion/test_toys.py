@@ -50,12 +50,12 @@ def unit_by_hand(theta, w, noise):
 
 def slopes(function, theta):
     """Central differences: at a step of 1e-5 both errors are near 1e-10."""
-    found = np.zeros_like(theta)
-    for at in np.ndindex(theta.shape):
+    quotients = np.zeros_like(theta)
+    for place in np.ndindex(theta.shape):
         move = np.zeros_like(theta)
-        move[at] = 1e-5
-        found[at] = (function(theta + move) - function(theta - move)) / 2e-5
-    return found
+        move[place] = 1e-5
+        quotients[place] = (function(theta + move) - function(theta - move)) / 2e-5
+    return quotients
 
 
 def test_enumeration_is_that_of_a_plain_loop():
@@ -103,8 +103,8 @@ def test_samples_agree_with_expectations(toy, request):
     table = request.getfixturevalue(toy)
     names = [name for name in table if not name.startswith("pathwise")]
     for name in names:
-        row = table[name]
-        assert abs(row.sampled - row.bias) < 4.5 * row.error, name
+        compared = table[name]
+        assert abs(compared.sampled - compared.bias) < 4.5 * compared.error, name
     biased = [name for name in names if abs(table[name].bias) > 0.01]
     assert len(biased) == 2
     for name in biased:
@@ -143,7 +143,7 @@ def test_quadrature_is_that_of_a_plain_loop():
     grid = np.array(list(np.ndindex(n, n)))
 
     def expected(theta):
-        returns = [unit_by_hand(theta, 0.8, sigma * np.array([*nodes[at], 0])) for at in grid]
+        returns = [unit_by_hand(theta, 0.8, sigma * np.array([*nodes[pair], 0])) for pair in grid]
         return np.prod(weights[grid], axis=1) @ returns / np.sum(weights) ** 2
 
     exact = toys.diffusion_gradient(toy, sigma)

@@ -1,4 +1,5 @@
 import dataclasses
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ from cases import DENSE, LEARNER, N_UNITS, TASK
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from plasticity.learning import trial
 from plasticity.learning.lifetime import learn
 from plasticity.learning.trial import Learner, draw_episode, initial_learning_state, learn_trial
 from plasticity.model.exploration import Exploration
@@ -20,6 +22,7 @@ from plasticity.rules.three_factor import (
     miconi,
     node_perturbation,
     single_term,
+    stack,
     zero,
 )
 
@@ -89,16 +92,75 @@ def test_a_scanned_lifetime_is_its_trials_one_by_one(key):
 
 def test_batches_are_the_single_lifetimes(key):
     networks = jax.vmap(lambda k: random_network(k, N_UNITS, 2))(jax.random.split(key, 5))
-    rules = covariance(learning_rate=[0.0, 0.01, 0.02])
+    rules = stack([covariance(learning_rate=rate) for rate in (0.0, 0.01, 0.02)])
     batch = learn(key, networks, TASK, rules, LEARNER, 8, batch_size=4)
     assert batch.errors.shape == (3, 5, 8)
     keys = jax.random.split(key, 5)
     for r, b in ((0, 0), (1, 4), (2, 2)):
-        rule = jax.tree.map(lambda a, r=r: a[r], rules)
         network = jax.tree.map(lambda a, b=b: a[b], networks)
-        single = learn(keys[b], network, TASK, rule, LEARNER, 8)
+        single = learn(keys[b], network, TASK, rules[r], LEARNER, 8)
         np.testing.assert_allclose(batch.errors[r, b], single.errors, rtol=1e-10)
         np.testing.assert_allclose(batch.state.W[r, b], single.state.W, rtol=1e-10, atol=1e-12)
+
+
+def test_a_stack_of_one_rule_has_an_axis_of_one(key):
+    network, rule = _network(key), covariance(learning_rate=0.01)
+    networks = jax.tree.map(lambda a: a[None], network)
+    alone = learn(key, network, TASK, rule, LEARNER, 4).errors
+    assert alone.shape == (4,)
+    for which, keys, shape in ((network, key, (1, 4)), (networks, key[None], (1, 1, 4))):
+        stacked = learn(keys, which, TASK, stack([rule]), LEARNER, 4).errors
+        assert stacked.shape == shape
+        np.testing.assert_array_equal(stacked.ravel(), alone)
+
+
+def test_a_rule_that_holds_several_is_refused(key):
+    several = covariance()._replace(learning_rate=jnp.array([0.01, 0.02]))
+    with pytest.raises(ValueError, match=r"a Rule holds one rule; got .*\(2,\).*plasticity.stack"):
+        learn(key, _network(key), TASK, several, LEARNER, 4)
+
+
+def _frames(frame):
+    """Names of the package's functions that are being called, the outermost first."""
+    names = []
+    while frame is not None:
+        if "/plasticity/" in frame.f_code.co_filename.replace("/tests/plasticity/", "/tests/"):
+            names.append(frame.f_code.co_name)
+        frame = frame.f_back
+    return names[::-1]
+
+
+def test_a_rule_can_be_followed_from_learn_to_the_change_of_weights(key, monkeypatch):
+    """Without compilation: the numbers are the same, and every step has values and a name."""
+    network, rules = _network(key), stack([covariance(learning_rate=rate) for rate in (1e-3, 1e-2)])
+    networks = jax.tree.map(lambda a: jnp.stack([a, 0.9 * a]), network)
+    compiled = learn(key, networks, TASK, rules, LEARNER, 2)
+    steps = []
+
+    def followed(name):
+        function = getattr(trial, name)
+
+        def follow(*given):
+            steps.append((name, _frames(sys._getframe()), given))
+            return function(*given)
+
+        monkeypatch.setattr(trial, name, follow)
+
+    followed("eligibility_trace")
+    followed("three_factor_update")
+    with jax.disable_jit():
+        followed_course = learn(key, networks, TASK, rules, LEARNER, 2)
+    np.testing.assert_allclose(followed_course.errors, compiled.errors, rtol=1e-12)
+    np.testing.assert_allclose(followed_course.state.W, compiled.state.W, rtol=1e-12, atol=1e-14)
+
+    assert [name for name, *_ in steps] == ["eligibility_trace", "three_factor_update"] * 8
+    to_program = ["learn", "map_lifetimes", "_run", "lifetime", "__call__", "trial", "learn_trial"]
+    (_, to_trace, traced), (_, to_update, update) = steps[:2]
+    assert to_trace == to_program
+    assert to_update == [*to_program, "weight_change"]
+    np.testing.assert_array_equal(traced[2], rules[0].coefficients)
+    np.testing.assert_array_equal(update[2].coefficients, rules[0].coefficients)
+    np.testing.assert_array_equal(steps[-1][2][2].coefficients, rules[1].coefficients)
 
 
 def test_lifetimes_keep_the_precision_of_their_caller(key):
@@ -139,7 +201,7 @@ def test_the_same_key_gives_the_same_result_and_another_does_not(key):
 
 def test_a_lifetime_goes_on_where_it_stopped(key):
     networks = jax.vmap(lambda k: random_network(k, N_UNITS, 2))(jax.random.split(key, 3))
-    rule = covariance(learning_rate=[0.01, 0.02])
+    rule = stack([covariance(learning_rate=rate) for rate in (0.01, 0.02)])
     whole = learn(key, networks, TASK, rule, MICONI_LIKE, 12)
     half = learn(key, networks, TASK, rule, MICONI_LIKE, 6)
     rest = learn(key, networks, TASK, rule, MICONI_LIKE, 6, state=half.state)
@@ -221,7 +283,7 @@ def test_a_frozen_trace_moves_weights_along_one_direction_a_condition(key, order
 def test_a_blow_up_is_reported_kept_and_counted_as_a_failure(key):
     networks = jax.vmap(lambda k: random_network(k, N_UNITS, 2))(jax.random.split(key, 2))
     learner = dataclasses.replace(LEARNER, dynamics=Dynamics(transfer=_identity))
-    rules = covariance(learning_rate=[1e-6, 1e30])
+    rules = stack([covariance(learning_rate=rate) for rate in (1e-6, 1e30)])
     with pytest.warns(RuntimeWarning, match=r"2 of 4 lifetimes.*trial \d+ with learning rate 1e"):
         lifetime = learn(key, networks, TASK, rules, learner, 40)
     errors, correct = np.asarray(lifetime.errors), np.asarray(lifetime.correct)

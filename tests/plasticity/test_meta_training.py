@@ -14,7 +14,7 @@ from outer_loop import CONFIG, RULE, SCALE, SETTING, Bowl, arrays
 
 from plasticity.meta.ascent import Ascent
 from plasticity.meta.train import coordinate_scale, meta_train
-from plasticity.rules.three_factor import make_rule
+from plasticity.rules.three_factor import stack
 
 BINARY = dataclasses.replace(SETTING.learner, reward="binary")
 THETA = np.asarray(RULE.coefficients)
@@ -105,7 +105,7 @@ def test_the_scale_is_that_of_the_terms():
         silent, exploration=dataclasses.replace(silent.exploration, rate=0.0)
     )
     with pytest.raises(ValueError, match="no term .* vanishes"):
-        coordinate_scale(SETTING._replace(task=task, learner=silent), RULE, 9)
+        coordinate_scale(dataclasses.replace(SETTING, task=task, learner=silent), RULE, 9)
 
 
 def test_no_lifetime_serves_twice():
@@ -155,7 +155,7 @@ def test_a_bad_number_is_named(changes, rule):
 
 def test_a_batch_of_rules_is_refused():
     with pytest.raises(ValueError, match="one rule to start from"):
-        _train(Bowl(), start=make_rule(THETA, learning_rate=np.ones(2)))
+        _train(Bowl(), start=stack([RULE, RULE]).leaves)
 
 
 def test_lost_lifetimes_are_left_out_with_a_message():
@@ -209,8 +209,8 @@ def test_more_than_half_lost_stops_with_advice(tmp_path):
         ("config.step_size", {"step_size": 0.01}),
         ("estimator", {"estimator": Bowl(noise=0.2)}),
         ("start.coefficients", {"start": RULE._replace(coefficients=RULE.coefficients * 2)}),
-        ("setting.gain", {"setting": SETTING._replace(gain=1.0)}),
-        ("setting.learner", {"setting": SETTING._replace(learner=BINARY)}),
+        ("setting.gain", {"setting": dataclasses.replace(SETTING, gain=1.0)}),
+        ("setting.learner", {"setting": dataclasses.replace(SETTING, learner=BINARY)}),
     ],
 )
 def test_a_checkpoint_of_another_run_is_refused(tmp_path, name, change):
@@ -245,7 +245,7 @@ def test_a_failed_write_leaves_the_earlier_checkpoint(tmp_path, monkeypatch):
 
 def test_a_run_that_is_killed_goes_on_to_the_same_bits(tmp_path, whole):
     file, delay = tmp_path / "run.npz", float(np.random.default_rng().uniform(0.0, 1.1))
-    program = Path(__file__).with_name("outer_loop_program.py")
+    program = Path(__file__).parents[1] / "outer_loop_program.py"
     # Once all is compiled: at least 1.2 s from the checkpoint of iteration 1 to that of the last.
     options = [tmp_path / "never.npz", "--checkpoint", file, "--slow", "0.2"]
     child = subprocess.Popen([sys.executable, program, *options], stderr=subprocess.PIPE)

@@ -9,12 +9,12 @@ from cases import CARRIED, CASES, KEY, N_UNITS, NETWORK, TASK
 
 from plasticity.learning.trial import draw_episode, initial_learning_state, learn_trial
 from plasticity.meta.score_function import (
+    ScoreProgram,
     WeightScore,
     carried_trial,
     parameter_trial,
     sample_scores,
     score_gradients,
-    scored_lifetime,
     weight_trial,
 )
 
@@ -114,8 +114,8 @@ def exact_scores(rule, learner, carry):
 
 @partial(jax.jit, static_argnames=("trial", "learner"))
 def scores(trial, rule, learner):
-    at = (KEY, NETWORK, TASK, rule, learner, N_TRIALS)
-    return scored_lifetime(trial, SIGMA, *at, noise=jnp.asarray(NOISE)).scores
+    program = ScoreProgram(learner=learner, n_trials=N_TRIALS, trial=trial)
+    return program(KEY, NETWORK, rule, task=TASK, size=SIGMA, noise=jnp.asarray(NOISE)).scores
 
 
 @pytest.mark.parametrize(
@@ -137,11 +137,13 @@ def test_carrying_matters_through_activity_alone():
     # Where neither rates nor kicks depend on W, and rewards are held fixed, there is nothing to
     # carry.
     keys, networks = linear.lifetimes(1)
-    at = (keys[0], jax.tree.map(lambda a: a[0], networks), linear.TASK, linear.RULE, linear.LEARNER)
+    network = jax.tree.map(lambda a: a[0], networks)
     noise = jnp.asarray(NOISE[:, :3, :3])  # draws are float32 and round apart in two programs
 
     def course(trial):
-        return jax.jit(lambda: scored_lifetime(trial, 0.3, *at, N_TRIALS, noise=noise))()
+        program = ScoreProgram(learner=linear.LEARNER, n_trials=N_TRIALS, trial=trial)
+        options = {"task": linear.TASK, "size": 0.3, "noise": noise}
+        return jax.jit(lambda: program(keys[0], network, linear.RULE, **options))()
 
     reset, carried = course(weight_trial), course(carried_trial)
     np.testing.assert_allclose(reset.scores, carried.scores, rtol=1e-10, atol=1e-12)
@@ -152,8 +154,9 @@ def test_coefficients_are_drawn_afresh_and_scored():
     learner, rule = CASES[CARRIED]
     noise = np.random.default_rng(2).normal(size=(N_TRIALS, 4, 4))
     size = np.full((4, 4), 0.1) + np.eye(4)
-    at = (KEY, NETWORK, TASK, rule, learner, N_TRIALS)
-    found = jax.jit(lambda: scored_lifetime(parameter_trial, size, *at, noise=jnp.asarray(noise)))()
+    program = ScoreProgram(learner=learner, n_trials=N_TRIALS, trial=parameter_trial)
+    options = {"task": TASK, "size": size, "noise": jnp.asarray(noise)}
+    found = jax.jit(lambda: program(KEY, NETWORK, rule, **options))()
     noise[0] = 0.0  # the first update is due in the second trial
     np.testing.assert_allclose(found.scores, noise / size, rtol=1e-12)
     state, rewards = initial_learning_state(NETWORK, TASK, learner), []

@@ -24,7 +24,7 @@ from plasticity.learning.lifetime import learn
 from plasticity.learning.trial import initial_learning_state
 from plasticity.model.network import make_network, random_network
 from plasticity.model.tasks import delayed_association
-from plasticity.rules.three_factor import make_rule
+from plasticity.rules.three_factor import make_rule, stack
 
 
 @pytest.mark.parametrize("case", ["dense", CARRIED, "shared baseline, drawn"])
@@ -80,16 +80,14 @@ def test_the_course_of_learning_is_that_of_learn():
 
 def test_batches_of_lifetimes_are_the_single_ones():
     networks = jax.vmap(lambda k: random_network(k, N_UNITS, 2))(jax.random.split(KEY, 3))
-    rules = make_rule(DENSE, learning_rate=[1e-4, 2e-4], clip=3e-3)
+    rules = stack([make_rule(DENSE, learning_rate=rate, clip=3e-3) for rate in (1e-4, 2e-4)])
     keys = jax.random.split(KEY, 3)
     batch = learn_with_tangents(keys, networks, TASK, rules, LEARNER, 5)
     assert batch.norms.shape == (2, 3, 5, 16)
     for r in range(2):
         for b in range(3):
-            rule, network = (
-                jax.tree.map(lambda a, i=i: a[i], tree) for i, tree in ((r, rules), (b, networks))
-            )
-            one = learn_with_tangents(keys[b], network, TASK, rule, LEARNER, 5)
+            network = jax.tree.map(lambda a, b=b: a[b], networks)
+            one = learn_with_tangents(keys[b], network, TASK, rules[r], LEARNER, 5)
             scale = float(jnp.abs(one.tangents.W).max())
             np.testing.assert_allclose(
                 batch.tangents.W[r, b], one.tangents.W, rtol=1e-10, atol=1e-12 * scale

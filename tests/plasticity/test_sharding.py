@@ -15,7 +15,7 @@ from cases import DENSE_RULE, KEY, LEARNER, NETWORK, TASK
 
 from plasticity.learning.lifetime import learn
 
-PROGRAM = Path(__file__).with_name("outer_loop_program.py")
+PROGRAM = Path(__file__).parents[1] / "outer_loop_program.py"
 
 
 def _start(file, n_devices, *options):

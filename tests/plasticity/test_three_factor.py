@@ -1,13 +1,17 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from plasticity.rules.three_factor import (
+    RuleStack,
+    as_stack,
     covariance,
     make_rule,
     miconi,
     node_perturbation,
     single_term,
+    stack,
     three_factor_update,
     zero,
 )
@@ -35,10 +39,55 @@ def test_the_update_is_clipped_entry_by_entry():
     np.testing.assert_allclose(free, trace)
 
 
-def test_learning_rates_make_a_batch():
-    rule = miconi(learning_rate=[0.1, 0.2, 0.3])
-    assert rule.coefficients.shape == (3, 6, 6)
-    assert rule.clip.shape == (3,)
+def test_a_stack_is_its_rules():
+    rules = [miconi(learning_rate=rate) for rate in (0.1, 0.2)] + [node_perturbation(degree=5)]
+    together = stack(rules)
+    assert together.leaves.coefficients.shape == (3, 6, 6)
+    assert together.leaves.clip.shape == (3,)
+    assert len(together) == 3 and len(list(together)) == 3
+    for given in (list(together), [together[i] for i in range(3)]):
+        for rule, expected in zip(given, rules, strict=True):
+            for leaf, wanted in zip(rule, expected, strict=True):
+                assert leaf.dtype == wanted.dtype
+                np.testing.assert_array_equal(leaf, wanted)
+    assert float(together[-1].learning_rate) == float(rules[-1].learning_rate)
+    assert as_stack(together) is together
+    assert len(as_stack(rules[0])) == 1
+    with pytest.raises(IndexError):
+        together[3]
+    plain = as_stack(rules[0]._replace(learning_rate=0.1))[0]
+    assert float(plain.learning_rate) == float(rules[0].learning_rate)
+    assert isinstance(jax.tree.map(lambda leaf: leaf, together), RuleStack)
+
+
+@pytest.mark.parametrize(
+    ("rules", "match"),
+    [
+        ([], "a stack holds at least one rule; got none: give the rules"),
+        (
+            [miconi(), miconi()._replace(clip=jnp.ones(2))],
+            "a Rule holds one rule; got arrays of shapes",
+        ),
+        ([miconi(), covariance(degree=1)], r"stacked rules have one degree; got \[5, 1\]: make"),
+    ],
+)
+def test_a_bad_stack_is_named(rules, match):
+    with pytest.raises(ValueError, match=match):
+        stack(rules)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: miconi(learning_rate=[0.1, 0.2, 0.3]),
+        lambda: covariance(clip=np.ones(2)),
+        lambda: make_rule(np.zeros((2, 6, 6))),
+        lambda: as_stack(miconi()._replace(tau_e=jnp.ones(2))),
+    ],
+)
+def test_more_than_one_rule_is_refused_by_a_name_that_helps(make):
+    with pytest.raises(ValueError, match=r"got .*: .*join them with plasticity\.stack"):
+        make()
 
 
 @pytest.mark.parametrize(

@@ -71,8 +71,8 @@ def parameters(source: Callable) -> dict[str, object]:
 
 
 def _default(field: dataclasses.Field) -> object:
-    made = field.default_factory
-    return field.default if made is dataclasses.MISSING else made()
+    factory = field.default_factory
+    return field.default if factory is dataclasses.MISSING else factory()
 
 
 def values() -> dict[str, dict[str, dict[str, object]]]:
@@ -153,8 +153,8 @@ def table(group: str, path: Path = LEDGER) -> str:
 
 def counts(path: Path = LEDGER) -> dict[str, int]:
     """How many values are the paper's, of other work, and ours."""
-    found = [row[0] for entry in origins(path).values() for row in entry.values()]
-    return {text: found.count(origin) for origin, text in ORIGINS.items()}
+    stated = [value[0] for entry in origins(path).values() for value in entry.values()]
+    return {text: stated.count(origin) for origin, text in ORIGINS.items()}
 
 
 def shown(value: object) -> str:

@@ -21,12 +21,12 @@ def record_table(records: dict[str, xr.Dataset]) -> str:
     lines = ["| record | seeds | made from | made | time | machine |", "|---|---|---|---|---|---|"]
     total = 0.0
     for name, data in records.items():
-        made = record.provenance(data)
-        seeds = ", ".join(map(str, made["seeds"].values()))
-        needs = ", ".join(f"`{names.get(digest, '?')}`" for digest in made["needs"].values())
-        day, time = made["recorded"].split()[0], duration(made["seconds"])
+        origin = record.provenance(data)
+        seeds = ", ".join(map(str, origin["seeds"].values()))
+        needs = ", ".join(f"`{names.get(digest, '?')}`" for digest in origin["needs"].values())
+        day, time = origin["recorded"].split()[0], duration(origin["seconds"])
         lines.append(f"| `{name}` | {seeds} | {needs} | {day} | {time} | {machine[_host(data)]} |")
-        total += made["seconds"]
+        total += origin["seconds"]
     return "\n".join([*lines, f"| all | | | | {duration(total)} | |"])
 
 
@@ -59,8 +59,9 @@ def duration(seconds: float) -> str:
 
 
 def _host(data: xr.Dataset) -> tuple[str, tuple[str, ...]]:
-    made = record.provenance(data)
-    return made["processor"], tuple(f"{n} {v}" for n, v in made["versions"].items())
+    origin = record.provenance(data)
+    versions = tuple(f"{name} {number}" for name, number in origin["versions"].items())
+    return origin["processor"], versions
 
 
 def _numbered(records: dict[str, xr.Dataset]) -> dict[tuple, int]:

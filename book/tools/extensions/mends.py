@@ -4,7 +4,9 @@ Each mend must find something to mend: when the theme no longer needs it, the bu
 Figures become WebP without loss, which makes a page of figures weigh less than half.
 """
 
+import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from PIL import Image
@@ -35,13 +37,16 @@ def mended(page: str, counts: dict[str, int]) -> str:
 
 def lighten(images: Path) -> dict[str, str]:
     """Replace the PNG files of a folder by lossless WebP; old name → new name."""
-    names = {}
-    for file in sorted(images.glob("*.png")):
-        with Image.open(file) as image:
-            image.save(file.with_suffix(".webp"), lossless=True)
-        names[file.name] = file.with_suffix(".webp").name
-        file.unlink()
-    return names
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return dict(pool.map(_lighter, sorted(images.glob("*.png"))))
+
+
+def _lighter(file: Path) -> tuple[str, str]:
+    lighter = file.with_suffix(".webp")
+    with Image.open(file) as image:
+        image.save(lighter, lossless=True)
+    file.unlink()
+    return file.name, lighter.name
 
 
 def _mend(app, exception) -> None:

@@ -18,6 +18,7 @@ from plasticity.meta.estimators import (
 )
 from plasticity.meta.score_function import ParameterScore, WeightScore
 from plasticity.model.network import make_network, random_network
+from plasticity.rules.three_factor import stack
 from plasticity.rules.trace import term_scale
 
 KEYS = jax.random.split(jax.random.key(4), 3)
@@ -53,8 +54,7 @@ def test_pathwise_is_the_slope_of_the_sampled_return():
     # moves by 1e-2 to 1e-1 of that, and corners lie further off than the step.
     directions = np.random.default_rng(0).normal(size=(5, 4, 4))
     moves = np.concatenate([1e-5 * directions, -1e-5 * directions, np.zeros((1, 4, 4))])
-    rules = jax.tree.map(lambda a: jnp.broadcast_to(a, (11, *a.shape)), rule)
-    rules = rules._replace(coefficients=rule.coefficients[None] + moves)
+    rules = stack([rule._replace(coefficients=rule.coefficients + move) for move in moves])
     rewards = learn(KEYS, NETWORKS, TASK, rules, learner, 6).rewards
     *returns, unmoved = np.asarray(rewards).mean(axis=-1)
     np.testing.assert_allclose(sampled, unmoved, rtol=1e-12)

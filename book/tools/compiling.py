@@ -1,7 +1,8 @@
-"""Where JAX keeps compiled programs: one folder for chapters, tests and the check of their outputs.
+"""How JAX compiles in the commands of the book, set in one place: the environment.
 
-Two thirds of a chapter's first run is compiling. What one process has compiled the next one loads:
-nbval after papermill, a chapter that runs again, a test after its module let its programs go.
+Compiling is most of a chapter's first run. What one process has compiled the next one loads: nbval
+after papermill, a chapter that runs again, a test after its module let its programs go. And where
+next to nothing is computed, few optimisations will do.
 """
 
 import hashlib
@@ -9,6 +10,7 @@ import os
 import platform
 from pathlib import Path
 
+_EMITTERS = "--xla_cpu_use_fusion_emitters"  # with them, small programs take longer to compile
 CACHE = Path(__file__).resolve().parents[2] / "_build" / "cache"
 
 
@@ -29,6 +31,19 @@ def keep_compiled_programs(folder: Path = CACHE) -> None:
     }
     for name, value in settings.items():
         os.environ.setdefault(name, value)
+
+
+def compile_quickly() -> None:
+    """Set the environment so that JAX, here and in what is started here, optimises little.
+
+    Chapters at their defaults take two thirds of the time so, for they load what took long; not
+    for what is timed or recorded. Programs differ in the last digit from those that are optimised,
+    as they do on another processor.
+    """
+    os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+    flags = os.environ.get("XLA_FLAGS", "").split()
+    if not any(flag.startswith(_EMITTERS) for flag in flags):
+        os.environ["XLA_FLAGS"] = " ".join([*flags, f"{_EMITTERS}=false"])
 
 
 def _processor() -> str:

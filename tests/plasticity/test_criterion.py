@@ -8,6 +8,7 @@ from outer_loop import RULE, SETTING
 from plasticity.learning.criterion import evaluate, failure_reward
 from plasticity.learning.lifetime import Lifetime
 from plasticity.learning.setting import Setting
+from plasticity.rules.three_factor import stack
 
 SIZES = {"seed": 5, "n_networks": 3, "n_trials": 6, "window": 4, "needed": 3}
 
@@ -21,22 +22,30 @@ def test_an_evaluation_is_of_the_first_networks_of_the_seed():
     assert np.abs(other.rewards - found.rewards).min() > 0
 
 
-def _told(errors):
+def test_a_stack_is_evaluated_rule_by_rule():
+    rules = stack([RULE, RULE._replace(learning_rate=2 * RULE.learning_rate)])
+    together = evaluate(SETTING, rules, **SIZES)
+    assert together.rewards.shape == together.lost.shape == together.trials.trials.shape == (2, 3)
+    alone = evaluate(SETTING, rules[1], **SIZES)
+    np.testing.assert_allclose(together.rewards[1], alone.rewards, rtol=1e-12)
+
+
+def _judged(errors):
     """The evaluation of lifetimes with such errors, that were correct until they blew up."""
     errors = np.asarray(errors)
 
-    class Told(Setting):
+    class Given(Setting):
         def learn(self, seed, runs, n_trials, rule=None, **options):
             rewards = np.where(np.isnan(errors), np.inf, -errors)
             correct = ~np.isnan(errors)
             return Lifetime(None, errors, rewards, rewards, correct, np.zeros(errors.shape, int))
 
-    return evaluate(Told(*SETTING), RULE, **SIZES | {"n_networks": len(errors)})
+    return evaluate(Given(**vars(SETTING)), RULE, **SIZES | {"n_networks": len(errors)})
 
 
 def test_lifetimes_that_blow_up_are_failures():
     nan = np.nan
-    found = _told([[0.5] * 6, [0.5] * 5 + [nan], [3.0] * 3 + [nan] * 3, [nan] * 6])
+    found = _judged([[0.5] * 6, [0.5] * 5 + [nan], [3.0] * 3 + [nan] * 3, [nan] * 6])
     assert found.lost.tolist() == [False, True, True, True]
     # The second had met the criterion before it blew up.
     assert found.trials.reached.tolist() == [True, False, False, False]
@@ -44,7 +53,7 @@ def test_lifetimes_that_blow_up_are_failures():
     expected = [-0.5, -(5 * 0.5 + 2) / 6, -3.0, -2.0]
     np.testing.assert_allclose(found.rewards, expected, rtol=1e-15)
     # Left alone, the same lifetime succeeds: the failure is the blow-up's.
-    assert _told([[0.5] * 5 + [0.6]]).trials.reached.all()
+    assert _judged([[0.5] * 5 + [0.6]]).trials.reached.all()
 
 
 def test_a_blow_up_of_the_model_itself():

@@ -1,0 +1,35 @@
+"""Execute committed notebooks and compare what they print with what they printed, by nbval.
+
+    compare.py NOTEBOOK ...
+
+Exit status: that of pytest, 0 if everything is as it was.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from compiling import keep_compiled_programs
+from kernels import speak_through_files
+
+ROOT = Path(__file__).resolve().parents[2]
+OPTIONS = (
+    *("-q", "-c", "tests/nbval.cfg", "--rootdir=."),
+    *("--nbval", "--nbval-cell-timeout=300"),
+)
+
+
+def main(argv: list[str]) -> int:
+    if not argv:
+        print(__doc__, file=sys.stderr)
+        return 2
+    notebooks = [str(Path(name).resolve()) for name in argv]
+    os.chdir(ROOT)
+    keep_compiled_programs()
+    speak_through_files()
+    return pytest.main([*OPTIONS, *notebooks])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
