@@ -304,6 +304,7 @@ class MetaComparison(Experiment):
 
     @property
     def seeds(self) -> dict[str, int]:
+        """Of the choice of rates, and of the test."""
         return {"validation": seed("validation"), "test": seed(f"test, {self.task}")}
 
     @property

@@ -221,6 +221,7 @@ class Training(Experiment):
 
     @property
     def seeds(self) -> dict[str, int]:
+        """Of training, of the choice, and of the test that must meet neither."""
         test = seed(f"test, {self.task}")
         return {"training": seed("training"), "validation": seed("validation"), "test": test}
 
