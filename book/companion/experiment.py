@@ -19,16 +19,21 @@ are listed in `companion.catalogue`.
 import dataclasses
 import hashlib
 import inspect
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import xarray as xr
 
+import companion
+import plasticity
 from plasticity.files import Arrays
 from plasticity.types import require
+
+_SHOWN = ("figures", "tables", "ledgers")  # modules that measure nothing
+_SELECTS = {"method", "tolerance", "drop"}
 
 
 class Variable(NamedTuple):
@@ -127,9 +132,19 @@ class Experiment:
         return np.split(np.arange(self.length), range(self.part, self.length, self.part))
 
     def source(self) -> str:
-        """Digest of the source of the module that defines the experiment."""
-        text = inspect.getsource(sys.modules[type(self).__module__])
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        """Digest of the source that measures: the experiment's module, the companion, the library.
+
+        What only shows results (figures, tables, ledgers) does not count.
+        """
+        modules = [Path(inspect.getfile(type(self)))]
+        for package, shown in ((plasticity, ()), (companion, _SHOWN)):
+            folder = Path(package.__file__).parent
+            files = sorted(folder.rglob("*.py"))
+            modules += [f for f in files if not {f.stem, f.parent.name} & set(shown)]
+        state = hashlib.sha256()
+        for file in modules:
+            state.update(file.name.encode() + file.read_bytes())
+        return state.hexdigest()[:16]
 
     def dataset(self, arrays: Mapping[str, Any]) -> xr.Dataset:
         """Measured arrays with names, dimensions, labels, units and meanings.
@@ -142,6 +157,9 @@ class Experiment:
         extra, missing = sorted(set(arrays) - set(self.variables)), self.variables.keys() - arrays
         require(not extra, who, f"{extra} besides", "declare them in `variables`")
         require(not missing, who, f"none of {sorted(missing)}", "return them, or declare fewer")
+        taken = {dim for v in self.variables.values() for dim in v.dims} & _SELECTS
+        rule = f"{self.name}: no dimension is called as an option of xarray's `sel`"
+        require(not taken, rule, sorted(taken), "give it another name")
         labels, data = self.coordinates(), {}
         for name, (dims, meaning, unit) in self.variables.items():
             array = np.asarray(arrays[name])
@@ -168,5 +186,5 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _stacked(rows: list[dict[str, Any]]) -> Arrays:
-    return {name: np.stack([np.asarray(row[name]) for row in rows]) for name in rows[0]}
+def _stacked(each: list[dict[str, Any]]) -> Arrays:
+    return {name: np.stack([np.asarray(one[name]) for one in each]) for name in each[0]}

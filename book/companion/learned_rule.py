@@ -6,7 +6,6 @@ Validation networks choose, test networks judge, and no network does both.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Self
 
 import numpy as np
 import xarray as xr
@@ -110,7 +109,7 @@ class Shortlist(_Tried):
     sizes: tuple[float, ...] = SIZES[4:6]
 
     @classmethod
-    def of(cls, training: Training | str, **sizes) -> Self:
+    def of(cls, training: Training | str, **sizes) -> "Shortlist":
         """Of a training, or of a task; sizes as given, for the second task `SECOND` at most."""
         training = Training.of(training) if isinstance(training, str) else training
         most = {} if training.task == "association" else SECOND
@@ -184,7 +183,7 @@ class Selection(_Tried):
     sizes: tuple[float, ...] = SIZES[4:6]
 
     @classmethod
-    def of(cls, shortlist: Shortlist | str, **sizes) -> Self:
+    def of(cls, shortlist: Shortlist | str, **sizes) -> "Selection":
         """Of a shortlist, or of a task; sizes as given, for the second task `SECOND` at most."""
         shortlist = Shortlist.of(shortlist) if isinstance(shortlist, str) else shortlist
         most = {} if shortlist.task == "association" else SECOND
@@ -288,7 +287,7 @@ class MetaComparison(Experiment):
     sizes: tuple[float, ...] = SIZES
 
     @classmethod
-    def of(cls, selection: Selection | str, **sizes) -> Self:
+    def of(cls, selection: Selection | str, **sizes) -> "MetaComparison":
         """Of a selection, or of a task; the second task has `SECOND_COMPARISON` at most."""
         selection = Selection.of(selection) if isinstance(selection, str) else selection
         most = {} if selection.task == "association" else SECOND_COMPARISON

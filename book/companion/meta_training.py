@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -130,9 +130,9 @@ def capped(kind: type, most: Mapping[str, int], given: Mapping[str, Any]) -> dic
     return dict(given) | {name: min(n, given.get(name, usual[name])) for name, n in most.items()}
 
 
-def training_setting(task: str, n_units: int) -> Setting:
-    """The setting of a task of `TASKS` at the learning rate of the outer loop."""
-    return brief_setting(TASKS[task], n_units=n_units, learning_rate=TRAINING_RATE)
+def training_setting(task: str, n_units: int, learning_rate: float) -> Setting:
+    """The setting of a task of `TASKS` in which the outer loop runs."""
+    return brief_setting(TASKS[task], n_units=n_units, learning_rate=learning_rate)
 
 
 def start_coefficients(name: str, scale: np.ndarray) -> np.ndarray:
@@ -204,13 +204,13 @@ class Training(Experiment):
     learning_rate: float = TRAINING_RATE
 
     @classmethod
-    def of(cls, task: str, **sizes) -> Self:
+    def of(cls, task: str, **sizes) -> "Training":
         """The course of a task, with the sizes given; the second task has `SECOND` at most."""
         most = {} if task == "association" else SECOND
         return cls(task=task, **capped(cls, most, sizes))
 
     @classmethod
-    def briefly(cls, estimator: str, **sizes) -> Self:
+    def briefly(cls, estimator: str, **sizes) -> "Training":
         """One of the courses by which estimators are compared, of `BRIEF` at most."""
         return cls(estimator=estimator, brief=True, **capped(cls, BRIEF, sizes))
 
@@ -268,7 +268,7 @@ class Training(Experiment):
         return self._small_course(index)
 
     def _course(self, index: int, config: MetaTraining, **options) -> MetaTrainingResult:
-        setting = training_setting(self.task, self.n_units)
+        setting = training_setting(self.task, self.n_units, self.learning_rate)
         scale = coordinate_scale(setting, setting.rule, self.seeds["training"])
         start = start_coefficients(self.starts[index], scale)
         return meta_train(setting, ESTIMATORS[self.estimator], start, config, **options)
@@ -324,7 +324,7 @@ class BlackBox(Experiment):
     learning_rate: float = TRAINING_RATE
 
     @classmethod
-    def beside(cls, course: Training) -> Self:
+    def beside(cls, course: Training) -> "BlackBox":
         """The search that takes about as long as a course of pathwise gradients from one start."""
         return cls(
             task=course.task,
@@ -347,7 +347,7 @@ class BlackBox(Experiment):
         }
 
     def measure_one(self, index: int):
-        setting = training_setting(self.task, self.n_units)
+        setting = training_setting(self.task, self.n_units, self.learning_rate)
         scale = coordinate_scale(setting, setting.rule, self.seeds["training"])
         start = (start_coefficients(self.starts[index], scale) * scale).ravel()
         options = {"population_size": self.population, "seed": self.seeds["training"]}
@@ -388,6 +388,6 @@ class BlackBox(Experiment):
         return np.nan_to_num(rewards, nan=failure, neginf=failure).mean(axis=(1, 2))
 
     def _first_errors(self, theta: np.ndarray) -> np.ndarray:
-        setting = training_setting(self.task, self.n_units)
+        setting = training_setting(self.task, self.n_units, self.learning_rate)
         rules = stack([self._rule(setting, theta)])
         return first_errors(setting, rules, self.seeds["validation"], range(8))[0]

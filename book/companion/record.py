@@ -127,6 +127,10 @@ def load(path: str | os.PathLike) -> xr.Dataset:
         same = digest({str(name): variable.values}) == variable.attrs.get("sha256")
         rule = f"{name} has the digest it was saved with"
         require(same, rule, f"other values in {path}", "restore the file, or record it again")
+    arrays = {str(name): variable.values for name, variable in data.data_vars.items()}
+    whole = digest(arrays) == data.attrs.get("sha256")
+    fix = "restore the file, or record it again"
+    require(whole, "all arrays together have the digest of the record", path, fix)
     return data
 
 

@@ -9,8 +9,7 @@ What was measured or verified once is kept in memory.
 import hashlib
 import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +20,7 @@ import xarray as xr
 from tqdm import tqdm
 
 from companion import record
+from companion.compilation import quick_compilation
 from companion.experiment import Experiment
 from plasticity.files import save_arrays
 from plasticity.types import require
@@ -88,9 +88,14 @@ def recorded_result(experiment: Experiment) -> xr.Dataset:
     moved = sorted(_differences(record.provenance(data)["needs"], digests))
     rule = f"{experiment.name} is used with the needs it was made from"
     require(not moved, rule, f"others of {moved}", f"`make reproduce RECORD={experiment.name}`")
+    rule = f"{experiment.name} has the arrays and the labels of the experiment"
+    dims = {str(name): variable.dims for name, variable in data.data_vars.items()}
+    declared = {name: variable.dims for name, variable in experiment.variables.items()}
+    require(dims == declared, rule, _differences(dims, declared), fix)
     for dim, labels in experiment.coordinates().items():
-        same = dim not in data.coords or data[dim].values.tolist() == np.asarray(labels).tolist()
-        require(same, f"{experiment.name} has the labels of the experiment", dim, fix)
+        if dim in data.dims:
+            there = data[dim].values.tolist() if dim in data.coords else None
+            require(there == np.asarray(labels).tolist(), rule, dim, fix)
     return data
 
 
@@ -105,9 +110,9 @@ def _differing(experiment: Experiment, data: xr.Dataset) -> dict[str, tuple]:
     return _differences(record.provenance(data)["parameters"], wanted)
 
 
-def _differences(made: dict, wanted: dict) -> dict[str, tuple]:
-    names = sorted(made.keys() | wanted.keys())
-    return {n: (made.get(n), wanted.get(n)) for n in names if made.get(n) != wanted.get(n)}
+def _differences(given: dict, wanted: dict) -> dict[str, tuple]:
+    names = sorted(given.keys() | wanted.keys())
+    return {n: (given.get(n), wanted.get(n)) for n in names if given.get(n) != wanted.get(n)}
 
 
 def verify(experiment: Experiment, data: xr.Dataset) -> float:
@@ -125,7 +130,7 @@ def verify(experiment: Experiment, data: xr.Dataset) -> float:
     which = np.sort(chooser.permutation(experiment.length)[:count])
     kept = data.isel({experiment.axis: which})
     needs = {name: recorded_result(need) for name, need in experiment.needs.items()}
-    compilation = nullcontext if experiment.optimised else _quick_compilation
+    compilation = nullcontext if experiment.optimised else quick_compilation
     with jax.enable_x64(True), compilation():
         fresh = experiment.measure_again(which, kept, **needs)
     labels = data[experiment.axis].values[which].tolist()
@@ -142,17 +147,6 @@ def verify(experiment: Experiment, data: xr.Dataset) -> float:
         require(gap <= experiment.tolerance, rule, where, "record it again")
         worst = max(worst, gap)
     return worst
-
-
-@contextmanager
-def _quick_compilation() -> Iterator[None]:
-    # A few trials take no time to run: what takes time is to compile them well.
-    before = jax.config.values["jax_disable_most_optimizations"]
-    jax.config.update("jax_disable_most_optimizations", True)
-    try:
-        yield
-    finally:
-        jax.config.update("jax_disable_most_optimizations", before)
 
 
 def record_in_parts(experiment: Experiment, scratch: Path) -> xr.Dataset:

@@ -14,8 +14,8 @@ def test_all_methods_give_the_same_gradient(case):
     learner, rule = CASES[case]
 
     def gradient(method, **options):
-        at = (KEY, NETWORK, TASK, rule, learner, 8)
-        return np.asarray(METHODS[method](*at, **options))
+        given = (KEY, NETWORK, TASK, rule, learner, 8)
+        return np.asarray(METHODS[method](*given, **options))
 
     exact = gradient("closed form")
     size = np.linalg.norm(exact)

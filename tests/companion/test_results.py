@@ -54,7 +54,9 @@ def test_other_parameters_are_refused_by_name(book):
 def test_other_labels_are_refused(book, monkeypatch):
     _recorded(Coins(), book)
     monkeypatch.setattr(Coins, "coordinates", lambda self: {"coin": list("abcde")})
-    with pytest.raises(ValueError, match="coins has the labels of the experiment; got coin"):
+    with pytest.raises(
+        ValueError, match="coins has the arrays and the labels of the experiment; got coin"
+    ):
         results.recorded_result(Coins())
 
 

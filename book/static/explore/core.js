@@ -1,5 +1,5 @@
 /* One trial of learning, as plasticity.learning.learn_trial defines it; the equations stand in
- * plasticity/network.py, eligibility.py and three_factor.py. tests/test_explore.py compares the two.
+ * plasticity/model/network.py, rules/trace.py and rules/three_factor.py; tests/book/test_explore.py compares the two.
  *
  * No DOM: a page and Node both load this file. Matrices are flat Float64Arrays, row by row; θ_kℓ is
  * theta[k * 6 + ℓ] for degree 5. A setting is what book/explore_data.py writes.
@@ -200,7 +200,7 @@ const ExploreCore = (() => {
     });
   }
 
-  /** r.m.s. of Σ θ_kℓ r^k Δ^ℓ, from the means of r^p Δ^q: plasticity.tuning.integrand_size. */
+  /** r.m.s. of Σ θ_kℓ r^k Δ^ℓ, from the means of r^p Δ^q: companion.tuning.integrand_size. */
   function integrandSize(theta, moments) {
     const size = degreeOf(theta) + 1;
     let square = 0;
