@@ -18,6 +18,17 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 
+def pytest_addoption(parser):
+    parser.addoption("--once", action="store_true", help="every test once, for one of its cases")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("once"):
+        first = {item.nodeid.split("[")[0]: item for item in reversed(items)}
+        config.hook.pytest_deselected(items=[i for i in items if i not in first.values()])
+        items[:] = reversed(first.values())
+
+
 @pytest.fixture
 def key():
     return jax.random.key(20251209)

@@ -1,8 +1,8 @@
 """All that `make test` runs, two at a time; after a failure, told at once, nothing new begins.
 
 The unit tests; every committed notebook against its printed outputs; every chapter at its quick
-parameters; the build of the book, warnings as errors; its pages in a browser; and the unit tests of
-the library under the other end of the Pythons that pyproject.toml allows, if that one is there.
+parameters; the build of the book, warnings as errors; its pages in a browser; and, if the other end
+of the Pythons that pyproject.toml allows is there, every test of the library once under that one.
 
 Exit status: 0, or 1 if something failed.
 """
@@ -90,7 +90,7 @@ def _under_the_other_python() -> list[Task]:
     phase, folder = f"Python {version}", f"_build/python/{version}"
     what = ("-c", "requirements.lock", "-e", ".[test]")
     install = ("sh", "book/tools/install.sh", folder, command, *what)
-    test = (f"{folder}/bin/python", *PYTEST, "tests/plasticity")
+    test = (f"{folder}/bin/python", *PYTEST, "--once", "tests/plasticity")
     return [
         Task(phase, f"install {version}", install, idle=True),
         Task(phase, f"library under {version}", test, after=(f"install {version}",)),

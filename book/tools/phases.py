@@ -91,7 +91,8 @@ def report(ended: Ended) -> None:
     task = ended.task
     what = task.name if task.name == task.phase else f"{task.phase}: {task.name}"
     if ended.status:
-        print(f"{what}: failed ({ended.seconds:.0f} s)", flush=True)
+        how = "failed" if ended.status > 0 else f"was ended by signal {-ended.status}"
+        print(f"{what}: {how} ({ended.seconds:.0f} s)", flush=True)
         print(ended.output, file=sys.stderr, flush=True)
         return
     lines = ended.output.strip().splitlines() or ["done"]

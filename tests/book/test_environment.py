@@ -77,3 +77,4 @@ def test_every_place_that_names_versions_of_python_names_the_same():
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "pages.yml").read_text())
     steps = str(workflow["jobs"]["book"]["steps"])
     assert PYTHONS[0] in steps and PYTHONS[-1] in steps
+    assert workflow["jobs"]["library"]["strategy"]["matrix"]["python"] == list(PYTHONS)
