@@ -9,6 +9,9 @@ from compiling import compile_quickly, keep_compiled_programs
 keep_compiled_programs()
 compile_quickly()
 os.environ.setdefault("MPLBACKEND", "agg")
+# Tracing makes objects by the million, nearly all of which live: looking for garbage among them
+# took a fifth of the time. Each module ends with a collection.
+gc.set_threshold(200_000, 50, 50)
 
 import jax  # noqa: E402
 import pytest  # noqa: E402
