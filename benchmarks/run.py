@@ -152,7 +152,7 @@ def tangents() -> None:
     """Learning with the tangents of all coefficients, and the same by hand."""
     n, steps, terms, trials = 200, 200, 36, 10
     setting = dataclasses.replace(association_setting(n_units=n), task=scaled_association(steps))
-    rule = dense_rule(setting, learning_rate=3e-4)._replace(clip=setting.rule.clip)
+    rule = dense_rule(setting, learning_rate=3e-4).replace(clip=setting.rule.clip)
     cores = worker_count()
 
     def ours(runs, horizon=trials):
@@ -191,7 +191,7 @@ def tangents() -> None:
 
     small = association_setting()
     trials = 500
-    dense = dense_rule(small, learning_rate=3e-4)._replace(clip=small.rule.clip)
+    dense = dense_rule(small, learning_rate=3e-4).replace(clip=small.rule.clip)
     whole = best(
         lambda: learn_with_tangents(*small.arguments(0, [0], dense), trials).norms, repeats=2
     )
@@ -209,7 +209,7 @@ def tangents() -> None:
 def outer_loop(batch: int = 96, trials: int = 120) -> None:
     """Pathwise gradients of whole lifetimes, all 36 coefficients."""
     setting = brief_setting(learning_rate=TRAINING_RATE)
-    rule = dense_rule(setting, learning_rate=TRAINING_RATE)._replace(clip=setting.rule.clip)
+    rule = dense_rule(setting, learning_rate=TRAINING_RATE).replace(clip=setting.rule.clip)
     arguments = setting.arguments(0, np.arange(batch, dtype=np.uint32), rule)
     each = best(lambda: Pathwise()(*arguments, trials).gradients, repeats=3) / batch
     products = 2 * setting.n_units**2 * setting.task.n_steps * (6 + 1)

@@ -21,7 +21,7 @@ from plasticity.learning.trial import Learner, draw_episode, initial_learning_st
 from plasticity.meta.estimators import EvolutionStrategy, Pathwise
 from plasticity.meta.score_function import ParameterScore, WeightScore
 from plasticity.meta.train import MetaTraining, meta_train
-from plasticity.model.exploration import Exploration, draw_kicks
+from plasticity.model.exploration import Kicks, OutputNoise, UnitNoise, WeightNoise, draw_kicks
 from plasticity.model.network import (
     Dynamics,
     Network,
@@ -30,34 +30,50 @@ from plasticity.model.network import (
     simulate_trial,
 )
 from plasticity.model.tasks import Task, make_task
+from plasticity.rules.backpropagation import backpropagation, policy_gradient
+from plasticity.rules.base import Change, Rule, RuleStack, Seen, stack
+from plasticity.rules.feedback import reward_feedback, supervised_feedback
+from plasticity.rules.perturbation import weight_perturbation
 from plasticity.rules.three_factor import (
-    Rule,
-    RuleStack,
+    Clip,
+    SoftBound,
+    ThreeFactor,
+    compose,
     covariance,
     make_rule,
     miconi,
     node_perturbation,
     single_term,
-    stack,
 )
-from plasticity.rules.trace import eligibility_trace
+from plasticity.rules.trace import FunctionTrace, eligibility_trace
 
 __all__ = [
+    "Change",
+    "Clip",
     "Differentiation",
     "Dynamics",
     "EvolutionStrategy",
-    "Exploration",
+    "FunctionTrace",
+    "Kicks",
     "Learner",
     "MetaTraining",
     "Network",
+    "OutputNoise",
     "ParameterScore",
     "Pathwise",
     "Rule",
     "RuleStack",
+    "Seen",
     "Setting",
+    "SoftBound",
     "Task",
+    "ThreeFactor",
+    "UnitNoise",
+    "WeightNoise",
     "WeightScore",
+    "backpropagation",
     "compare_with_differences",
+    "compose",
     "covariance",
     "distinct_points",
     "draw_episode",
@@ -81,11 +97,15 @@ __all__ = [
     "miconi",
     "node_perturbation",
     "point_measures",
+    "policy_gradient",
     "random_network",
     "restricted_mean",
+    "reward_feedback",
     "simulate_trial",
     "single_term",
     "stability",
     "stack",
+    "supervised_feedback",
     "trials_to_criterion",
+    "weight_perturbation",
 ]

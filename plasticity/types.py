@@ -5,7 +5,7 @@ plasticity polynomial. Time is in milliseconds throughout, rates of events in Hz
 weights are dimensionless.
 """
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import jax
 from jaxtyping import Array, Bool, Float, Int, Key
@@ -19,6 +19,8 @@ Weights: TypeAlias = Float[Array, "N N"]
 Series: TypeAlias = Float[Array, "T"]
 Activity: TypeAlias = Float[Array, "T N"]
 Coefficients: TypeAlias = Float[Array, "d1 d1"]
+# An array in a dataclass that JAX takes apart and puts together, be it with axes or placeholders.
+Leaf: TypeAlias = Any
 
 
 def require(holds: bool, rule: str, value: object, fix: str) -> None:

@@ -12,30 +12,38 @@ from plasticity.derivatives.sensitivity import learn_with_tangents
 from plasticity.derivatives.tangent import Differentiation
 from plasticity.learning.lifetime import learn
 from plasticity.learning.trial import Learner, draw_episode
-from plasticity.model.exploration import Exploration
+from plasticity.model.exploration import Kicks
 from plasticity.model.network import Dynamics, random_network
 from plasticity.model.tasks import delayed_association
-from plasticity.rules.three_factor import make_rule, miconi, node_perturbation
+from plasticity.rules.three_factor import (
+    ScaledPredictionError,
+    make_rule,
+    miconi,
+    node_perturbation,
+)
 
 N_UNITS = 6
 TASK = delayed_association(dt=10.0, cue=30.0, delay=30.0, response=40.0)
-LEARNER = Learner(exploration=Exploration(rate=20.0, amplitude=1.0))
+LEARNER = Learner(exploration=Kicks(rate=20.0, amplitude=1.0))
 MICONI_LIKE = Learner(
     dynamics=Dynamics(filter_gain=0.4, clamped=((1, 1.0),)),
-    exploration=Exploration(rate=20.0, amplitude=1.0, onset=20.0),
-    error_factor=True,
+    exploration=Kicks(rate=20.0, amplitude=1.0, onset=20.0),
     reset_filter=False,
     first_update=1,
-    trace_onset=20.0,
-    plain_sum=True,
 )
+MICONI_TRACE = {
+    "tau_e": np.inf,
+    "onset": 20.0,
+    "plain_sum": True,
+    "third_factor": ScaledPredictionError(),
+}
 DENSE = np.random.default_rng(5).normal(size=(4, 4))
 # The clip meets a part of the entries, and tangents grow too little to lose 1e-11.
 DENSE_RULE = make_rule(DENSE, learning_rate=1e-4, tau_e=60.0, clip=3e-3)
 CARRIED = "filter carried, error factor"
 CASES = {
     "dense": (LEARNER, DENSE_RULE),
-    CARRIED: (MICONI_LIKE, make_rule(DENSE, learning_rate=3e-3, tau_e=np.inf, clip=3e-3)),
+    CARRIED: (MICONI_LIKE, make_rule(DENSE, learning_rate=3e-3, clip=3e-3, **MICONI_TRACE)),
     "one term": (LEARNER, miconi(learning_rate=1e-3, degree=3)),
     "true kick": (LEARNER, node_perturbation(learning_rate=1e-3)),
     "shared baseline, drawn": (
@@ -56,7 +64,7 @@ def episodes(learner, n_trials):
 def exact(case, rewards, n_trials=50):
     """∂W/∂θ after each trial by `jax.jvp` of plain steps, (H, N post, N pre, d+1, d+1)."""
     learner, rule = CASES[case]
-    held = None if rewards else learn(KEY, NETWORK, TASK, rule, learner, n_trials).prediction_errors
+    held = None if rewards else learn(KEY, NETWORK, TASK, rule, learner, n_trials).third_factors
     shown = episodes(learner, n_trials)
 
     def course(theta):

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from plasticity.learning.trial import Learner
-from plasticity.model.exploration import Exploration
+from plasticity.model.exploration import Kicks
 from plasticity.model.network import Dynamics, random_network
 from plasticity.model.tasks import delayed_association
 from plasticity.rules.three_factor import make_rule
@@ -25,14 +25,14 @@ def identity(x):
 TASK = delayed_association(dt=10.0, cue=10.0, delay=0.0, response=10.0, target=30.0)
 LEARNER = Learner(
     dynamics=Dynamics(transfer=identity),
-    exploration=Exploration(rate=60.0, amplitude=1.0),
+    exploration=Kicks(rate=60.0, amplitude=1.0),
     initial_baseline=-32.0,
     initial_state=0.0,
 )
 # Without kicks all that varies between lifetimes of one network is what an estimator draws.
-QUIET = dataclasses.replace(LEARNER, exploration=Exploration(rate=0.0))
+QUIET = dataclasses.replace(LEARNER, exploration=Kicks(rate=0.0))
 THETA = np.array([[0.1, -0.4], [0.3, -1.0]])
-RULE = make_rule(THETA, learning_rate=0.1, true_kick=True)
+RULE = make_rule(THETA, learning_rate=0.1, of_kicks=True)
 SCALE = ((2.0, 1.0), (1.0, 0.5))
 
 

@@ -5,6 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 
 
+def is_scaled(rule):
+    """Whether the prediction error is to be multiplied by the mean error so far."""
+    return type(rule.third_factor).__name__ == "ScaledPredictionError"
+
+
 def simulate(W, W_in, W_out, inputs, kicks, x, x_bar, *, dt, tau, gain, clamped=()):
     """One trial, unit by unit; returns rates, fluctuations, output, x and the last x̄."""
     n_steps, n_units = kicks.shape
@@ -55,21 +60,21 @@ def learn(network, episodes, rule, learner):
     n_slots = 1 + max(int(episode.trial.condition) for episode in episodes)
     baseline = np.full(n_slots if learner.per_condition else 1, learner.initial_baseline)
     errors = []
-    for h, (trial, kicks, x) in enumerate(episodes):
+    for h, (trial, kicks, x, *_) in enumerate(episodes):
         options = {"dt": dynamics.dt, "tau": dynamics.tau, "gain": dynamics.gain}
         start = x if learner.reset_filter else x_bar
         args = (W, W_in, W_out, trial.inputs, kicks, x, start)
         rates, delta, z, _, x_bar = simulate(*args, **options, clamped=dynamics.clamped)
-        if rule.true_kick:
+        if rule.trace.of_kicks:
             delta = -kicks
-        options = {"onset": learner.trace_onset, "plain_sum": learner.plain_sum}
+        options = {"onset": rule.trace.onset, "plain_sum": rule.trace.plain_sum}
         e = trace(rates, delta, rule.coefficients, dt=dynamics.dt, tau_e=rule.tau_e, **options)
         steps = [t for t in range(len(z)) if trial.response[t]]
         error = sum(abs(z[t] - trial.target[t]) for t in steps) / len(steps)
         reward = -error if learner.reward == "graded" else float(error < learner.correct_below)
         slot = int(trial.condition) if learner.per_condition else 0
         factor = reward - baseline[slot]
-        if learner.error_factor:
+        if is_scaled(rule):
             factor = -baseline[slot] * factor
         if h >= learner.first_update:
             for i in range(W.shape[0]):
@@ -93,7 +98,7 @@ def course(theta, network, episodes, rule, learner, held=None, filtered=None):
 
     def trial(carry, inputs):
         W, x_bar, baseline = carry
-        h, (shown, kicks, x), factor = inputs
+        h, (shown, kicks, x, *_), factor = inputs
 
         def step(carry, now):
             x, x_bar, e = carry
@@ -102,13 +107,13 @@ def course(theta, network, episodes, rule, learner, held=None, filtered=None):
             new = x + dt / dynamics.tau * (-x + W @ r + network.W_in @ u) + kick
             for unit, value in dynamics.clamped:
                 new = new.at[unit].set(value)
-            post = -kick if rule.true_kick else x_bar - new
+            post = -kick if rule.trace.of_kicks else x_bar - new
             growth = 0.0
             for k in range(theta.shape[0]):
                 for ell in range(theta.shape[1]):
                     growth = growth + theta[k, ell] * jnp.outer(post**ell, r**k)
-            growth = jnp.where(t * dt >= learner.trace_onset, growth, 0.0)
-            e = e + growth if learner.plain_sum else e + dt * (growth - e / rule.tau_e)
+            growth = jnp.where(t * dt >= rule.trace.onset, growth, 0.0)
+            e = e + growth if rule.trace.plain_sum else e + dt * (growth - e / rule.tau_e)
             x_bar = x_bar + dynamics.gain * (new - x_bar)
             return (new, x_bar, e), network.W_out @ jnp.tanh(new)
 
@@ -118,7 +123,7 @@ def course(theta, network, episodes, rule, learner, held=None, filtered=None):
         reward = -jnp.mean(jnp.abs(z - shown.target), where=shown.response)
         slot = shown.condition if learner.per_condition else 0
         error = reward - baseline[slot]
-        if learner.error_factor:
+        if is_scaled(rule):
             error = -baseline[slot] * error
         error = error if factor is None else factor
         change = jnp.clip(rule.learning_rate * e * error, -rule.clip, rule.clip)

@@ -11,7 +11,8 @@ from cases import LEARNER, TASK
 from plasticity.learning.setting import Setting
 from plasticity.meta.estimators import EvolutionStrategy, MetaGradient, Pathwise
 from plasticity.meta.train import MetaTraining, coordinate_scale, meta_train
-from plasticity.rules.three_factor import make_rule, stack
+from plasticity.rules.base import stack
+from plasticity.rules.three_factor import make_rule
 
 # All powers are active from the start, so that one compiled program serves all iterations.
 RULE = make_rule(-np.eye(4)[3] * np.eye(4)[:, 3:] - 0.01, learning_rate=3e-3, clip=1e-2)
@@ -70,7 +71,7 @@ def lifetimes() -> dict[str, np.ndarray]:
     arguments = SETTING.arguments(3, np.arange(3), RULE)
     evolution = ESTIMATOR(*arguments, CONFIG.n_trials)
     pathwise = Pathwise()(*arguments, CONFIG.n_trials)
-    rules = stack([RULE._replace(learning_rate=jnp.array(rate)) for rate in (1e-3, 3e-3)])
+    rules = stack([RULE.replace(learning_rate=jnp.array(rate)) for rate in (1e-3, 3e-3)])
     courses = SETTING.learn(3, np.arange(3), 6, rules)
     W = courses.state.W.reshape(6, 6, 6)
     results = evolution._asdict() | {"W": W, "errors": courses.errors.reshape(6, 6)}

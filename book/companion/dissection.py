@@ -15,15 +15,8 @@ from companion.statistics import Interval, bootstrap_interval
 from companion.tuning import SIZES, VERIFIED, at_sizes, first_errors, integrand_size, outcomes
 from plasticity.learning.criterion import failure_reward
 from plasticity.learning.setting import Setting
-from plasticity.rules.three_factor import (
-    Rule,
-    RuleStack,
-    make_rule,
-    miconi,
-    node_perturbation,
-    single_term,
-    stack,
-)
+from plasticity.rules.base import Rule, RuleStack, stack
+from plasticity.rules.three_factor import make_rule, miconi, node_perturbation, single_term
 
 TERMS = tuple(product(range(6), range(6)))
 LABELS = tuple(term_labels())
@@ -309,4 +302,4 @@ class Transfer(Experiment):
     @staticmethod
     def _rules(selection: xr.Dataset, other: xr.Dataset) -> list[Rule]:
         learned = [make_rule(learned_coefficients(data)[0]) for data in (selection, other)]
-        return [*learned, miconi(), single_term(1, 5), node_perturbation(degree=5)]
+        return [*learned, miconi(), single_term(1, 5), node_perturbation()]

@@ -17,7 +17,8 @@ from companion.signal_to_noise import alignment, mean_and_error, normalised, sig
 from plasticity.files import Arrays
 from plasticity.learning.setting import Setting
 from plasticity.meta.train import coordinate_scale
-from plasticity.rules.three_factor import make_rule, stack
+from plasticity.rules.base import stack
+from plasticity.rules.three_factor import make_rule
 from plasticity.types import require
 
 STEPS = (0.05, 0.25)  # the second is the default of `plasticity.meta.train.MetaTraining`

@@ -36,16 +36,15 @@ from plasticity.derivatives.tangent import Differentiation
 from plasticity.learning.lifetime import learn
 from plasticity.learning.trial import (
     draw_episode,
+    due,
     evaluate_output,
     first_trajectory,
     initial_learning_state,
-    step_weights,
-    weight_change,
 )
 from plasticity.meta.objective import mean_reward
 from plasticity.model.network import simulate_trial
 from plasticity.model.tasks import Task, delayed_association
-from plasticity.rules.three_factor import RuleStack
+from plasticity.rules.base import RuleStack
 
 _REPEATS, _ENOUGH = 5, 1.0  # times to repeat, unless this many seconds have passed
 _STEP = 1e-3  # relative, of the differences: between truncation and rounding in float32
@@ -74,7 +73,7 @@ def jvp_of_steps(key, network, task, rule, learner, n_trials: int) -> Float[Arra
 def _reward_by_steps(given, theta):
     """The mean reward of the trials as a function of θ."""
     key, network, task, rule, learner, n_trials = given
-    weights = step_weights(task.n_steps, rule, learner)
+    weights = rule.trace.weights(task.n_steps, learner.dynamics)
 
     def trial(carry, h):
         W, filtered, baseline = carry
@@ -83,10 +82,10 @@ def _reward_by_steps(given, theta):
         now = network._replace(W=W)
         filtered, trace, output = _trial_by_steps(now, episode, start, theta, weights, learner)
         judged = evaluate_output(output, baseline, episode.trial, learner)
-        W = W + weight_change(trace, judged[2], h, rule, learner)
+        W = W + due(rule.update(trace, rule.third_factor(*judged[1:3])), h, learner)
         return (W, filtered, judged[3]), judged[1]
 
-    state = initial_learning_state(network, task, learner)
+    state = initial_learning_state(network, task, rule, learner)
     carry = (state.W, state.filtered, state.baseline)
     return jax.lax.scan(trial, carry, jnp.arange(n_trials, dtype=jnp.int32))[1].mean()
 
@@ -129,7 +128,7 @@ def differences(
     moves = jnp.diag(steps).reshape(-1, *rule.coefficients.shape)
     moved = rule.coefficients[None] + jnp.concatenate([moves, -moves])
     rules = jax.tree.map(lambda a: jnp.broadcast_to(a, (len(moved), *a.shape)), rule)
-    rules = RuleStack(rules._replace(coefficients=moved))
+    rules = RuleStack(rules.with_parameters(moved))
     rewards = learn(key, network, task, rules, learner, n_trials).rewards.mean(axis=-1)
     return (rewards[: len(terms)] - rewards[len(terms) :]) / (2 * steps)
 
@@ -182,7 +181,7 @@ def reward_gradient(
     """
     setting = association_setting(n_units=n_units)
     task = scaled_association(n_steps)
-    rule = dense_rule(setting, learning_rate=3e-4, degree=degree)._replace(clip=setting.rule.clip)
+    rule = dense_rule(setting, learning_rate=3e-4, degree=degree).replace(clip=setting.rule.clip)
     keys, networks, *_ = setting.arguments(number, [0])
     key, network = keys[0], jax.tree.map(lambda a: a[0], networks)
 

@@ -20,7 +20,8 @@ from plasticity.derivatives.tangent import Differentiation
 from plasticity.files import Arrays
 from plasticity.learning.criterion import trials_to_criterion
 from plasticity.learning.setting import Setting
-from plasticity.rules.three_factor import Rule, miconi, stack
+from plasticity.rules.base import Rule, stack
+from plasticity.rules.three_factor import miconi
 from plasticity.types import require
 
 HALF_DECADES = tuple(float(f"{10.0**e:.4g}") for e in np.arange(-3, -7.5, -0.5))

@@ -17,14 +17,8 @@ from companion.settings import brief_setting
 from companion.tuning import SIZES, VERIFIED, at_sizes, first_errors, outcomes
 from plasticity.learning.criterion import failure_reward
 from plasticity.learning.setting import Setting
-from plasticity.rules.three_factor import (
-    Rule,
-    RuleStack,
-    make_rule,
-    node_perturbation,
-    single_term,
-    stack,
-)
+from plasticity.rules.base import Rule, RuleStack, stack
+from plasticity.rules.three_factor import make_rule, node_perturbation, single_term
 
 Term = tuple[int, int]
 ODD: tuple[Term, ...] = tuple(product((1, 3, 5), (1, 3, 5)))
@@ -238,7 +232,7 @@ def compared_rules(learned: np.ndarray, terms: Iterable[Term] = ODD) -> dict[str
     """The rules that are tuned and compared, before they are given their rates."""
     rules = {"learned": make_rule(learned)}
     rules |= {f"({k},{ell})": single_term(k, ell) for k, ell in terms}
-    return rules | {"node perturbation": node_perturbation(degree=5)}
+    return rules | {"node perturbation": node_perturbation()}
 
 
 @dataclass(frozen=True, kw_only=True)

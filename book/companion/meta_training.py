@@ -24,7 +24,8 @@ from plasticity.learning.setting import Setting
 from plasticity.meta.estimators import Estimator, Pathwise
 from plasticity.meta.score_function import WeightScore
 from plasticity.meta.train import MetaTraining, MetaTrainingResult, coordinate_scale, meta_train
-from plasticity.rules.three_factor import Rule, make_rule, miconi, node_perturbation, stack
+from plasticity.rules.base import Rule, stack
+from plasticity.rules.three_factor import make_rule, miconi, node_perturbation
 from plasticity.types import require
 
 TASKS = {"association": "delayed_association", "integration": "evidence_integration"}
@@ -102,7 +103,7 @@ class SettingMap(Experiment):
 
     @staticmethod
     def _rules() -> tuple[Rule, Rule]:
-        return miconi(), node_perturbation(degree=5)
+        return miconi(), node_perturbation()
 
 
 STARTS = ("zero", "(3,3)", "random")

@@ -1,6 +1,5 @@
 """Chapter 02: which terms learn on their own, and what each of the three factors contributes."""
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -15,12 +14,14 @@ from plasticity.files import Arrays
 from plasticity.learning.criterion import trials_to_criterion
 from plasticity.learning.setting import Setting
 from plasticity.learning.trial import Learner
-from plasticity.rules.three_factor import Rule, node_perturbation, single_term, stack
+from plasticity.rules.base import Rule, stack
+from plasticity.rules.three_factor import node_perturbation, single_term
+from plasticity.rules.trace import Frozen
 
 RULES: dict[str, Callable[..., Rule]] = {
     f"({k},{ell})": partial(single_term, k, ell)
     for k, ell in ((3, 3), (1, 1), (1, 3), (1, 5), (3, 5), (2, 2))
-} | {"node perturbation": partial(node_perturbation, degree=5)}
+} | {"node perturbation": node_perturbation}
 
 CONTROLS = ("no learning", "flipped sign", "shuffled reward", "frozen trace")
 
@@ -168,15 +169,17 @@ class RuleComparison(Experiment):
         rates = tuning.best.to_series()
         rules = {name: rule_at(name, setting, float(rates[name])) for name in RULES}
         intact = rules["(3,3)"]
-        rules["no learning"] = intact._replace(coefficients=0 * intact.coefficients)
-        rules["flipped sign"] = intact._replace(coefficients=-intact.coefficients)
+        rules["no learning"] = intact.replace(coefficients=0 * intact.coefficients)
+        rules["flipped sign"] = intact.replace(coefficients=-intact.coefficients)
         # Yoked: each network is taught by what another, doing the same trials, earned.
-        partner = setting.learn(number, which ^ 1, horizon, intact).prediction_errors
-        learner = dataclasses.replace(setting.learner, frozen_trace=True)
-        frozen = dataclasses.replace(setting, learner=learner)
-        lifetimes = (
-            setting.learn(number, which, horizon, stack(list(rules.values()))).errors,
-            setting.learn(number, which, horizon, intact, third_factor=partner).errors[None],
-            frozen.learn(number, which, horizon, intact).errors[None],
-        )
-        return np.concatenate([np.asarray(e) for e in lifetimes]).swapaxes(0, 1)
+        partner = setting.learn(number, which ^ 1, horizon, intact).third_factors
+        frozen, told = intact.replace(trace=Frozen(intact.trace)), rules.pop("node perturbation")
+        learn = partial(setting.learn, number, which, horizon)
+        together = learn(stack(list(rules.values()))).errors
+        of_rule = dict(zip(rules, together, strict=True)) | {
+            "node perturbation": learn(told).errors,
+            "shuffled reward": learn(intact, third_factor=partner).errors,
+            "frozen trace": learn(frozen).errors,
+        }
+        errors = [np.asarray(of_rule[name]) for name in (*RULES, *CONTROLS)]
+        return np.stack(errors, axis=1)

@@ -31,7 +31,8 @@ from plasticity.learning.criterion import TrialsToCriterion, trials_to_criterion
 from plasticity.learning.setting import Setting
 from plasticity.learning.trial import initial_learning_state
 from plasticity.model.network import Network
-from plasticity.rules.three_factor import Rule, zero
+from plasticity.rules.base import Rule
+from plasticity.rules.three_factor import zero
 from plasticity.types import require
 
 RULES = ("untrained", "(3,3)", "(1,1)", "(1,5)", "learned", "node perturbation")
@@ -83,7 +84,7 @@ def weights_over_learning(
     require(fits, f"n_trials a multiple of {_BLOCK}", n_trials, "round it")
 
     def begin(network):
-        return initial_learning_state(network, setting.task, setting.learner)
+        return initial_learning_state(network, setting.task, rule, setting.learner)
 
     # In steps as short, and with the first state given like all others, one program serves all.
     state = jax.vmap(begin)(setting.networks(number, networks))

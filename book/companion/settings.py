@@ -8,10 +8,11 @@ import numpy as np
 
 from plasticity.learning.setting import Setting
 from plasticity.learning.trial import Learner, first_trajectory
-from plasticity.model.exploration import Exploration
+from plasticity.model.exploration import Kicks
 from plasticity.model.network import Dynamics
 from plasticity.model.tasks import delayed_association, delayed_nonmatch_to_sample, make_task
-from plasticity.rules.three_factor import Rule, make_rule, miconi, single_term
+from plasticity.rules.base import Rule
+from plasticity.rules.three_factor import ScaledPredictionError, make_rule, miconi
 from plasticity.rules.trace import term_scale
 from plasticity.types import require
 
@@ -32,7 +33,7 @@ def association_setting(
     T = (200 + delay + 400) / dt steps; times in ms, kick rate in Hz, kick amplitude in units of x.
     """
     task = delayed_association(dt=dt, delay=delay)
-    exploration = Exploration(rate=kick_rate, amplitude=kick_amplitude)
+    exploration = Kicks(rate=kick_rate, amplitude=kick_amplitude)
     learner = Learner(dynamics=Dynamics(dt=dt), exploration=exploration)
     rule = miconi(learning_rate=learning_rate, clip=clip)
     return Setting(task=task, rule=rule, learner=learner, n_units=n_units, gain=gain)
@@ -74,7 +75,7 @@ def brief_setting(
     require(task in BRIEF, "a task with brief trials", repr(task), f"choose from {list(BRIEF)}")
     learner = Learner(
         dynamics=Dynamics(dt=10.0, tau_filter=tau_filter),
-        exploration=Exploration(rate=kick_rate, amplitude=kick_amplitude),
+        exploration=Kicks(rate=kick_rate, amplitude=kick_amplitude),
     )
     drawn = make_task(task, dt=10.0, **(BRIEF[task] | parameters))
     rule = miconi(learning_rate=learning_rate, clip=clip)
@@ -130,15 +131,19 @@ def miconi_setting(without: str | None = None, *, n_units: int = 200) -> Setting
     )
     learner = Learner(
         dynamics=dynamics,
-        exploration=Exploration(rate=3.0, amplitude=16 * dt / tau, onset=4.0),
+        exploration=Kicks(rate=3.0, amplitude=16 * dt / tau, onset=4.0),
         initial_baseline=0.0,
-        error_factor=without != "error_factor",
         reset_filter=without == "filter_carried",
         first_update=101,
-        trace_onset=3.0,
-        plain_sum=True,
     )
-    clip = {} if without == "clip" else {"clip": 3e-4}
-    rule = single_term(3, 3, degree=3, learning_rate=0.1, tau_e=float("inf"), **clip)
+    rule = miconi(
+        degree=3,
+        learning_rate=0.1,
+        tau_e=float("inf"),
+        onset=3.0,
+        plain_sum=True,
+        clip=None if without == "clip" else 3e-4,
+        third_factor=None if without == "error_factor" else ScaledPredictionError(),
+    )
     task = delayed_nonmatch_to_sample(dt=dt, onset=1.0, delay=199.0)
     return Setting(task=task, rule=rule, learner=learner, n_units=n_units, gain=1.5, readout="unit")

@@ -31,10 +31,11 @@ from plasticity.meta.score_function import (
     WeightScore,
     score_gradients,
 )
-from plasticity.model.exploration import Exploration
+from plasticity.model.exploration import Kicks
 from plasticity.model.network import Network, make_network
 from plasticity.model.tasks import Task, delayed_association
-from plasticity.rules.three_factor import Rule, make_rule
+from plasticity.rules.base import Rule
+from plasticity.rules.three_factor import make_rule
 from plasticity.types import Coefficients, Scalar
 
 
@@ -204,7 +205,7 @@ class Diffusion(NamedTuple):
 def diffusion() -> Diffusion:
     """One unit, two cues in turn, three trials; nothing is random and no corner is met."""
     task = delayed_association(dt=10.0, cue=30.0, delay=20.0, response=50.0)
-    learner = Learner(exploration=Exploration(rate=0.0), initial_state=0.0)
+    learner = Learner(exploration=Kicks(rate=0.0), initial_state=0.0)
     rule = make_rule([[0.1, 0.6], [0.5, -1.0]], learning_rate=0.05)
     network = make_network([[0.8]], [[1.0, -0.6]], [0.9])
     return Diffusion(network, task, rule, learner, 3)
@@ -318,7 +319,7 @@ def _courses(
 @partial(jax.jit, static_argnames=("program", "slopes"))
 def _scores_and_slopes(program: ScoreProgram, slopes: bool, network, rule, task, size, noise):
     def reward(theta, xi):
-        moved = rule._replace(coefficients=theta)
+        moved = rule.replace(coefficients=theta)
         scores = program(jax.random.key(0), network, moved, task=task, size=size, noise=xi)
         return scores.rewards.mean(), scores
 

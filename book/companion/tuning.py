@@ -10,7 +10,8 @@ from companion.seeds import seed as seed_number
 from plasticity.learning.criterion import TrialsToCriterion, surviving_trials
 from plasticity.learning.setting import Setting
 from plasticity.learning.trial import draw_episode, first_trajectory
-from plasticity.rules.three_factor import Rule, RuleStack, make_rule, stack
+from plasticity.rules.base import Rule, RuleStack, stack
+from plasticity.rules.three_factor import make_rule
 from plasticity.types import require
 
 # Rates in units of the inverse size of a rule's integrand, half a decade apart.
@@ -66,7 +67,7 @@ def integrand_size(setting: Setting, rule: Rule, *, seed: int = VALIDATION, n: i
     rates, shifts, kicks = first_activity(setting, seed, n)
     theta = np.asarray(rule.coefficients, float)
     d = len(theta)
-    moments = activity_moments(rates, -kicks if bool(rule.true_kick) else shifts, d - 1)
+    moments = activity_moments(rates, -kicks if rule.trace.of_kicks else shifts, d - 1)
     sums = np.add.outer(np.arange(d), np.arange(d))
     pairs = moments[sums[:, None, :, None], sums[None, :, None, :]]  # k, ℓ, m, n
     square = float(np.einsum("kl,mn,klmn->", theta, theta, pairs))
@@ -77,7 +78,7 @@ def integrand_size(setting: Setting, rule: Rule, *, seed: int = VALIDATION, n: i
 def at_sizes(setting: Setting, rule: Rule, sizes) -> RuleStack:
     """The rule at each of the learning rates size / `integrand_size`; negative ones flip θ."""
     unit, theta = integrand_size(setting, rule), np.asarray(rule.coefficients)
-    options = {"clip": float(setting.rule.clip), "true_kick": bool(rule.true_kick)}
+    options = {"clip": float(setting.rule.clip), "of_kicks": rule.trace.of_kicks}
     return stack(
         [
             make_rule(np.sign(size) * theta, learning_rate=abs(size) / unit, **options)

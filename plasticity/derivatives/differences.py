@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from plasticity.derivatives.tangent import Differentiation, initial_tangents, tangent_trial
-from plasticity.learning.lifetime import check_lifetime
+from plasticity.learning.lifetime import check_lifetime, yoked
 from plasticity.learning.parallel import map_lifetimes
 from plasticity.learning.trial import (
     Learner,
@@ -30,7 +30,7 @@ from plasticity.learning.trial import (
 )
 from plasticity.model.network import Network
 from plasticity.model.tasks import Task
-from plasticity.rules.three_factor import Rule
+from plasticity.rules.base import Rule
 from plasticity.rules.trace import term_scale
 from plasticity.types import Activity, PRNGKey
 
@@ -186,14 +186,13 @@ class ComparisonProgram:
         """One lifetime; the arguments are those of `compare_with_differences`, without axes."""
         learner, differentiation = self.learner, self.differentiation
         n_units, n_terms = network.W.shape[0], len(differentiation.of(rule))
-        powers = tuple(range(rule.coefficients.shape[-1]))
         plan = self._plan(key, network, task, rule)
 
         def trial(carry, _):
             state, tangents, moved, crossed = carry
             episode = draw_episode(key, state.trial, task, learner, n_units)
             given = (state, tangents, episode, network, rule, learner, differentiation)
-            state, outcome, tangents, of_outcome = tangent_trial(*given, powers=powers)
+            state, outcome, tangents, of_outcome = tangent_trial(*given)
             columns = (jnp.moveaxis(a, -1, 0) for a in (of_outcome.change, tangents.W))
             unmoved = _Unmoved(outcome, *columns)
             moved, gaps, cross, quotient = self._differences(
@@ -207,7 +206,7 @@ class ComparisonProgram:
             numbers = (outcome.error, norms[0], of_update, norms[1], of_weights, crossed, sample)
             return (state, tangents, moved, crossed), numbers
 
-        state = initial_learning_state(network, task, learner)
+        state = initial_learning_state(network, task, rule, learner)
         # A learner for every step, coefficient and side.
         shape = (len(self.relative_steps), n_terms, 2)
         moved = jax.tree.map(lambda a: jnp.broadcast_to(a, (*shape, *a.shape)), state)
@@ -229,15 +228,14 @@ class ComparisonProgram:
     def _differences(self, moved, unmoved: _Unmoved, episode, network, rule, plan: _Plan):
         """One trial of all moved learners: their states, gaps, crossings, and sampled quotients."""
         sides = jnp.array([1.0, -1.0], network.W.dtype)
-        powers = tuple(range(rule.coefficients.shape[-1]))
-        factor = None if self.differentiation.rewards else unmoved.outcome.prediction_error
+        if not self.differentiation.rewards:
+            rule = yoked(rule, unmoved.outcome.third_factor)
         corners = self._corners(unmoved.outcome, episode, rule)
 
         def of_side(state, step, direction, sign):
-            shifted = rule._replace(coefficients=rule.coefficients + sign * step * direction)
-            options = {"powers": powers, "third_factor": factor}
+            shifted = rule.with_parameters(rule.coefficients + sign * step * direction)
             given = (state, episode, network, shifted, self.learner)
-            state, moved_outcome = learn_trial(*given, **options)
+            state, moved_outcome = learn_trial(*given)
             met = self._corners(moved_outcome, episode, rule)
             same = jax.tree.map(jnp.array_equal, met, corners)
             return state, moved_outcome.change, ~jnp.stack(same).all()

@@ -15,14 +15,18 @@ from plasticity.derivatives.tangent import (
     OutcomeTangents,
     Tangents,
     Terms,
+    check_polynomial,
     initial_tangents,
     tangent_trial,
 )
 from plasticity.learning.lifetime import (
     Lifetime,
     check_lifetime,
+    check_third_factor,
     report_blow_up,
+    specialised,
     trial_numbers,
+    yoked,
 )
 from plasticity.learning.parallel import map_lifetimes
 from plasticity.learning.trial import (
@@ -35,8 +39,7 @@ from plasticity.learning.trial import (
 )
 from plasticity.model.network import Network
 from plasticity.model.tasks import Task
-from plasticity.rules.three_factor import Rule, RuleStack, as_stack
-from plasticity.rules.trace import active_powers
+from plasticity.rules.base import Rule, RuleStack, as_stack
 from plasticity.types import PRNGKey, is_traced
 
 Observer = Callable[[LearningState, Episode, Outcome, Tangents, OutcomeTangents], Any]
@@ -93,18 +96,17 @@ def learn_with_tangents(
     differentiation = Differentiation() if differentiation is None else differentiation
     check_lifetime(network, task, rule, learner, n_trials, state)
     rules = as_stack(rule).leaves
+    check_polynomial(rules)
+    if third_factor is not None:
+        check_third_factor(rule)
     program = TangentProgram(
-        learner=learner,
-        n_trials=n_trials,
-        powers=active_powers(rules.coefficients),
-        differentiation=differentiation,
-        observe=observe,
+        learner=learner, n_trials=n_trials, differentiation=differentiation, observe=observe
     )
     result = map_lifetimes(
         program,
         key,
         network,
-        rule,
+        specialised(rule),
         each={"state": state, "tangents": tangents, "third_factor": third_factor},
         shared={"task": task},
         batch_size=batch_size,
@@ -119,14 +121,13 @@ class TangentProgram:
     """H trials of one network under one rule, and their tangents, for `map_lifetimes`.
 
     Attributes:
-        learner, n_trials, powers: as in `plasticity.learning.lifetime.LifetimeProgram`.
+        learner, n_trials: as in `plasticity.learning.lifetime.LifetimeProgram`.
         differentiation: of what.
         observe: what to keep of each trial, as in `learn_with_tangents`.
     """
 
     learner: Learner
     n_trials: int
-    powers: tuple[int, ...]
     differentiation: Differentiation
     observe: Observer | None = None
 
@@ -147,16 +148,17 @@ class TangentProgram:
         def trial(carry, third_factor):
             before, tangents = carry
             episode = draw_episode(key, before.trial, task, learner, network.W.shape[0])
-            given = (before, tangents, episode, network, rule, learner, differentiation)
-            options = {"powers": self.powers, "third_factor": third_factor}
-            state, outcome, tangents, of_outcome = tangent_trial(*given, **options)
+            by = yoked(rule, third_factor)
+            given = (before, tangents, episode, network, by, learner, differentiation)
+            state, outcome, tangents, of_outcome = tangent_trial(*given)
             seen = None
             if self.observe is not None:
                 seen = self.observe(before, episode, outcome, tangents, of_outcome)
             numbers = trial_numbers(state, episode, outcome, learner)
             return (state, tangents), (numbers, _norms(tangents.W), seen)
 
-        state = initial_learning_state(network, task, learner) if state is None else state
+        if state is None:
+            state = initial_learning_state(network, task, rule, learner)
         if tangents is None:
             tangents = initial_tangents(state, rule, differentiation)
         carry, (numbers, norms, seen) = jax.lax.scan(

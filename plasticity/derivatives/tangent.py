@@ -30,15 +30,15 @@ from plasticity.learning.trial import (
     Learner,
     LearningState,
     Outcome,
+    due,
     evaluate_output,
     learn_trial,
-    step_weights,
-    weight_change,
 )
 from plasticity.model.network import Network, Trajectory, elementwise_derivative
-from plasticity.rules.three_factor import Rule
-from plasticity.rules.trace import polynomial
-from plasticity.types import Activity, Coefficients, Scalar, Series, require
+from plasticity.rules.base import Rule
+from plasticity.rules.three_factor import Given, ThreeFactor
+from plasticity.rules.trace import Polynomial, polynomial
+from plasticity.types import Activity, Coefficients, Index, Scalar, Series, Weights, require
 
 Terms = tuple[tuple[int, int], ...]
 
@@ -73,13 +73,22 @@ class Differentiation:
         """The terms, P of them, in a rule of that degree.
 
         Raises:
-            ValueError: a term beyond the degree of the rule.
+            ValueError: a rule without coefficients, or a term beyond its degree.
         """
+        check_polynomial(rule)
         powers = range(rule.coefficients.shape[-1])
         terms = tuple(product(powers, powers)) if self.terms is None else self.terms
         beyond = [term for term in terms if max(term) not in powers]
         require(not beyond, f"0 ≤ k, ℓ ≤ d = {powers[-1]} of the rule", beyond, "raise the degree")
         return terms
+
+
+def check_polynomial(rule: Rule) -> None:
+    """Raise ValueError unless the rule is a `ThreeFactor` with a `Polynomial` trace."""
+    polynomial = isinstance(rule, ThreeFactor) and isinstance(rule.trace, Polynomial)
+    trace = f" of {type(rule.trace).__name__}" if isinstance(rule, ThreeFactor) else ""
+    name, fix = type(rule).__name__ + trace, "use reverse mode or an evolution strategy"
+    require(polynomial, "closed-form tangents are of a ThreeFactor of Polynomial", name, fix)
 
 
 class Tangents(NamedTuple):
@@ -103,13 +112,13 @@ class OutcomeTangents(NamedTuple):
         change: of the update μ, total, (N, N, P).
         direct: of the update μ with W, x̄, R and R̄ held fixed, (N, N, P).
         reward: of R, (P,); this and the next are zero if rewards are held fixed.
-        prediction_error: of what multiplies the trace, (P,).
+        third_factor: of what multiplies the trace, (P,).
     """
 
     change: Float[Array, "N N P"]
     direct: Float[Array, "N N P"]
     reward: Float[Array, "P"]
-    prediction_error: Float[Array, "P"]
+    third_factor: Float[Array, "P"]
 
 
 def initial_tangents(state: LearningState, rule: Rule, differentiation: Differentiation):
@@ -127,36 +136,32 @@ def tangent_trial(
     rule: Rule,
     learner: Learner,
     differentiation: Differentiation,
-    *,
-    powers: tuple[int, ...] | None = None,
-    third_factor: Scalar | None = None,
 ) -> tuple[LearningState, Outcome, Tangents, OutcomeTangents]:
     """`learn_trial` and its derivatives; the equations are in the module's docstring.
 
     Args:
-        state, episode, network, rule, learner, powers, third_factor: as in `learn_trial`.
+        state, episode, network, rule, learner: as in `learn_trial`.
         tangents: of ``state``; not used where tangents are not carried.
 
     Raises:
-        ValueError: tangents of another shape than the state's with the rule's terms, binary
-            rewards or a given third factor to be differentiated, a learner that freezes traces.
+        ValueError: a rule other than a `ThreeFactor` of `Polynomial`, tangents of another shape
+            than the state's with the rule's terms, noise on the weights, binary rewards or a given
+            third factor to be differentiated.
     """
-    _check(state, tangents, rule, learner, differentiation, third_factor)
-    options = {"powers": powers, "third_factor": third_factor}
-    new, outcome = learn_trial(state, episode, network, rule, learner, **options)
-    run, fluctuations = outcome.trajectory, outcome.trajectory.fluctuations
-    fluctuations = jnp.where(rule.true_kick, -episode.kicks, fluctuations)
-    weights = step_weights(episode.kicks.shape[0], rule, learner)
+    _check(state, tangents, episode, rule, learner, differentiation)
+    new, outcome = learn_trial(state, episode, network, rule, learner)
+    run, fluctuations = outcome.trajectory, rule.trace.postsynaptic(outcome.seen)
+    weights = rule.trace.weights(episode.kicks.shape[0], learner.dynamics)
 
-    def change_tangent(trace_tangent, error_tangent):
+    def change_tangent(trace_tangent, factor_tangent):
         # The update is one function of each synapse, so [j, i] serves it as well as [i, j].
-        def change(trace, error):
-            return weight_change(trace, error, state.trial, rule, learner)
+        def change(trace, factor):
+            return weight_change(trace, factor, state.trial, rule, learner)
 
         def push(*of_term):
-            return jax.jvp(change, (outcome.trace.T, outcome.prediction_error), of_term)[1]
+            return jax.jvp(change, (outcome.trace.T, outcome.third_factor), of_term)[1]
 
-        return jax.vmap(push, in_axes=-1, out_axes=-1)(trace_tangent, error_tangent)
+        return jax.vmap(push, in_axes=-1, out_axes=-1)(trace_tangent, factor_tangent)
 
     terms = differentiation.of(rule)
     explicit = explicit_trace_tangent(run.rates, fluctuations, weights, terms)
@@ -168,20 +173,26 @@ def tangent_trial(
         return new, outcome, zero._replace(W=moved), OutcomeTangents(direct, direct, fixed, fixed)
 
     rates, shifts, after, filtered = state_tangents(state, tangents, episode, run, learner)
-    shifts = jnp.where(rule.true_kick, 0.0, shifts)
+    if rule.trace.of_kicks:
+        shifts = jnp.zeros_like(shifts)  # kicks are held fixed
     implicit = implicit_trace_tangent(
         run.rates, fluctuations, rates, shifts, rule.coefficients, weights
     )
-    reward, error, baseline = fixed, fixed, tangents.baseline
+    reward, factor, baseline = fixed, fixed, tangents.baseline
     if differentiation.rewards:
-        reward, error, baseline = _reward_tangents(
-            state, tangents, episode, outcome, network, learner, after
+        reward, factor, baseline = _reward_tangents(
+            state, tangents, episode, outcome, network, rule, learner, after
         )
-    change = change_tangent(explicit + implicit, error)
+    change = change_tangent(explicit + implicit, factor)
     moved = Tangents(tangents.W + change, filtered, baseline)
     # W stays when a network blows up, and so does its derivative.
     moved = jax.tree.map(lambda a, b: jnp.where(new.alive, a, b), moved, tangents)
-    return new, outcome, moved, OutcomeTangents(change, direct, reward, error)
+    return new, outcome, moved, OutcomeTangents(change, direct, reward, factor)
+
+
+def weight_change(trace: Weights, factor: Scalar, trial: Index, rule: ThreeFactor, learner):
+    """The update of W as a function of trace and third factor; zero before the first update."""
+    return due(rule.update(trace, factor), trial, learner)
 
 
 def state_tangents(
@@ -257,21 +268,22 @@ def implicit_trace_tangent(
     return by_rate.transpose(0, 2, 1) + by_fluctuation.transpose(2, 0, 1)
 
 
-def _reward_tangents(state, tangents, episode, outcome, network, learner, after):
-    """Of reward and prediction error, (P,), and of the baseline, (slots, P); ``after``: ṙ_{t+1}."""
+def _reward_tangents(state, tangents, episode, outcome, network, rule, learner, after):
+    """Of reward and third factor, (P,), and of the baseline, (slots, P); ``after``: ṙ_{t+1}."""
 
     def evaluate(output, baseline):
-        return evaluate_output(output, baseline, episode.trial, learner)[1:]
+        judged = evaluate_output(output, baseline, episode.trial, learner)
+        return judged[1], rule.third_factor(*judged[1:3]), judged[3]
 
     def push(output, baseline):
         primals = (outcome.trajectory.output, state.baseline)
         return jax.jvp(evaluate, primals, (output, baseline))[1]
 
-    output = jnp.einsum("i,tip->tp", network.W_out, after)
+    output = jnp.einsum("...i,tip->t...p", network.W_out, after)
     return jax.vmap(push, in_axes=-1, out_axes=-1)(output, tangents.baseline)
 
 
-def _check(state, tangents, rule, learner, differentiation, third_factor) -> None:
+def _check(state, tangents, episode, rule, learner, differentiation) -> None:
     """Raise the errors that `tangent_trial` documents."""
     n_terms = len(differentiation.of(rule))
     wanted = tuple((*a.shape, n_terms) for a in (state.W, state.filtered, state.baseline))
@@ -281,8 +293,7 @@ def _check(state, tangents, rule, learner, differentiation, third_factor) -> Non
     fix = "hold rewards fixed, or use graded rewards that the learner computes"
     smooth = not differentiation.rewards or learner.reward == "graded"
     require(smooth, "rewards to be differentiated are graded", learner.reward, fix)
-    own = not (differentiation.rewards and third_factor is not None)
+    own = not (differentiation.rewards and isinstance(rule.third_factor, Given))
     require(own, "rewards to be differentiated are the learner's own", "a third factor", fix)
-    frozen = learner.frozen_trace
-    rule = "tangents of a learner whose traces follow activity"
-    require(not frozen, rule, "frozen traces", "set frozen_trace=False")
+    noise, fix = episode.weight_noise is not None, "explore by kicks, or use reverse mode"
+    require(not noise, "tangents of weights without noise", "weight noise", fix)

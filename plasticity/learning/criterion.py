@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from plasticity.learning.lifetime import Lifetime
 from plasticity.learning.setting import Setting
 from plasticity.learning.trial import Learner
-from plasticity.rules.three_factor import Rule, RuleStack
+from plasticity.rules.base import Rule, RuleStack
 from plasticity.types import require
 
 

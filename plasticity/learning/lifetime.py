@@ -3,14 +3,15 @@
 From the coefficients of a rule to a change of weights it is six steps, each a function that can be
 called by hand and, under ``jax.disable_jit()``, entered by a debugger:
 
-    learn → map_lifetimes → LifetimeProgram → learn_trial → eligibility_trace, weight_change
+    learn → map_lifetimes → LifetimeProgram → learn_trial → Rule.change → eligibility_trace, update
 
 `learn` checks its arguments, `map_lifetimes` hands every lifetime one rule, one network and one
-key, the program goes from trial to trial, and `learn_trial` is where θ meets activity.
+key, the program goes from trial to trial, `learn_trial` shows the rule what there is to see, and
+the rule's `change` is where θ meets activity.
 """
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import jax
@@ -30,9 +31,9 @@ from plasticity.learning.trial import (
 )
 from plasticity.model.network import Network
 from plasticity.model.tasks import Task
-from plasticity.rules.three_factor import Rule, RuleStack, as_stack
-from plasticity.rules.trace import active_powers, decay_weights
-from plasticity.types import PRNGKey, is_traced, require
+from plasticity.rules.base import Rule, RuleStack, as_stack, specialise
+from plasticity.rules.three_factor import Given, ThreeFactor
+from plasticity.types import PRNGKey, Scalar, is_traced, require
 
 
 class Lifetime(NamedTuple):
@@ -42,7 +43,7 @@ class Lifetime(NamedTuple):
         state: after the last trial; give it to `learn` to go on.
         errors: mean |z − z*| of each trial, (…, H); NaN from a blow-up on.
         rewards: R, (…, H).
-        prediction_errors: what multiplied the trace, (…, H).
+        third_factors: what multiplied the trace, (…, H).
         correct: whether the error was below the learner's bound, (…, H); false after a blow-up.
         conditions: (…, H).
     """
@@ -50,7 +51,7 @@ class Lifetime(NamedTuple):
     state: LearningState
     errors: Float[Array, "*batch H"]
     rewards: Float[Array, "*batch H"]
-    prediction_errors: Float[Array, "*batch H"]
+    third_factors: Float[Array, "*batch H"]
     correct: Bool[Array, "*batch H"]
     conditions: Int[Array, "*batch H"]
 
@@ -76,29 +77,33 @@ def learn(
     the numbers returned.
 
     Args:
-        rule: one rule, or several joined by `plasticity.rules.three_factor.stack`.
+        rule: one rule, or several joined by `plasticity.rules.base.stack`.
         state: that of an earlier `Lifetime` of the same arguments, to go on from it.
-        third_factor: (rules, networks, H) numbers that replace the reward prediction error.
+        third_factor: (rules, networks, H) numbers that take the place of the third factor of a
+            `ThreeFactor` (a yoked control).
         batch_size: lifetimes advanced together by each core; by default so many that their
             weights fill 1 MiB of its cache.
 
     Raises:
         ValueError: dt of task and dynamics differ, inputs do not fit the network, more conditions
-            than trials, dt > τ_e, a clamped unit that does not exist, a `Rule` that holds several.
+            than trials, a clamped unit that does not exist, a rule that is none, holds several or
+            does not fit (dt > τ_e), a third factor for a rule that has none.
 
     Warns:
-        RuntimeWarning: activity or weights became infinite; names trial and learning rate.
+        RuntimeWarning: activity or weights became infinite; names trial and learning rate. Noise
+            on the output or on the weights that the rule does not read.
     """
     check_lifetime(network, task, rule, learner, n_trials, state)
-    powers = active_powers(as_stack(rule).leaves.coefficients)
-    program = LifetimeProgram(learner=learner, n_trials=n_trials, powers=powers)
+    if third_factor is not None:
+        check_third_factor(rule)
+    program = LifetimeProgram(learner=learner, n_trials=n_trials)
     if batch_size is None:
         batch_size = max(1, 2**20 // (network.W.shape[-1] ** 2 * network.W.dtype.itemsize))
     lifetimes = map_lifetimes(
         program,
         key,
         network,
-        rule,
+        specialised(rule),
         each={"state": state, "third_factor": third_factor},
         shared={"task": task},
         batch_size=batch_size,
@@ -114,12 +119,10 @@ class LifetimeProgram:
     Attributes:
         learner: how it learns.
         n_trials: H.
-        powers: the powers ℓ of Δ that the trace includes, as in `eligibility_trace`.
     """
 
     learner: Learner
     n_trials: int
-    powers: tuple[int, ...]
 
     def __call__(
         self,
@@ -135,11 +138,12 @@ class LifetimeProgram:
 
         def trial(state, third_factor):
             episode = draw_episode(key, state.trial, task, self.learner, network.W.shape[0])
-            options = {"powers": self.powers, "third_factor": third_factor}
-            state, outcome = learn_trial(state, episode, network, rule, self.learner, **options)
+            by = yoked(rule, third_factor)
+            state, outcome = learn_trial(state, episode, network, by, self.learner)
             return state, trial_numbers(state, episode, outcome, self.learner)
 
-        state = initial_learning_state(network, task, self.learner) if state is None else state
+        if state is None:
+            state = initial_learning_state(network, task, rule, self.learner)
         state, numbers = jax.lax.scan(trial, state, third_factor, length=self.n_trials)
         return Lifetime(state, *numbers)
 
@@ -149,7 +153,25 @@ def trial_numbers(state: LearningState, episode: Episode, outcome: Outcome, lear
     error = jnp.where(state.alive, outcome.error, jnp.nan)
     correct = error < learner.correct_below
     condition = episode.trial.condition
-    return error, outcome.reward, outcome.prediction_error, correct, condition
+    return error, outcome.reward, outcome.third_factor, correct, condition
+
+
+def yoked(rule: Rule, third_factor: Scalar | None) -> Rule:
+    """The rule with this number for a third factor; None leaves it its own."""
+    return rule if third_factor is None else replace(rule, third_factor=Given(third_factor))
+
+
+def specialised(rule: Rule | RuleStack) -> Rule | RuleStack:
+    """The rules with what their concrete values let them leave out."""
+    return RuleStack(specialise(rule.leaves)) if isinstance(rule, RuleStack) else specialise(rule)
+
+
+def check_third_factor(rule: Rule | RuleStack) -> None:
+    """Raise ValueError unless the rules have a third factor that another can take the place of."""
+    leaves = as_stack(rule).leaves
+    fix = "compose a ThreeFactor, or leave third_factor out"
+    name = type(leaves).__name__
+    require(isinstance(leaves, ThreeFactor), "a third factor is given to a ThreeFactor", name, fix)
 
 
 def check_lifetime(
@@ -177,7 +199,20 @@ def check_fit(task: Task, rule: Rule | RuleStack, learner: Learner, n_units: int
     require(abs(float(task.dt) - dt) < 1e-9, "task and dynamics share dt", value, fix)
     outside = [unit for unit, _ in learner.dynamics.clamped if not 0 <= unit < n_units]
     require(not outside, f"clamped units lie in 0 … {n_units - 1}", outside, "clamp other units")
-    decay_weights(1, dt, as_stack(rule).leaves.tau_e)
+    rules, kind = as_stack(rule).leaves, type(as_stack(rule).leaves).__name__
+    if hasattr(rules, "check"):
+        rules.check(n_units, task, learner.dynamics)
+    noise = jax.eval_shape(
+        lambda key: learner.exploration.draw(key, dt, 1, n_units), jax.random.key(0)
+    )
+    for name, drawn in (("output_noise", noise.output), ("weight_noise", noise.weights)):
+        if drawn is not None and name not in rules.told:
+            warnings.warn(
+                f"the exploration draws {name.replace('_', ' ')}; {kind} is not told of it and"
+                " explores in vain: choose another exploration, or a rule that reads it",
+                RuntimeWarning,
+                stacklevel=4,
+            )
 
 
 def report_blow_up(lifetimes: Lifetime, rule: Rule | RuleStack) -> None:
@@ -185,14 +220,16 @@ def report_blow_up(lifetimes: Lifetime, rule: Rule | RuleStack) -> None:
     if is_traced(lifetimes.state.alive) or bool(lifetimes.state.alive.all()):
         return
     lost = np.isnan(np.asarray(lifetimes.errors)).reshape(-1, lifetimes.errors.shape[-1])
-    rates = np.asarray(as_stack(rule).leaves.learning_rate)
+    rules = as_stack(rule)
+    rates = np.asarray(getattr(rules.leaves, "learning_rate", np.full(len(rules), np.nan)))
     rates = np.repeat(rates, lost.shape[0] // rates.size)
     first = np.where(lost.any(axis=1), lost.argmax(axis=1), lost.shape[1])
     worst = int(first.argmin())
     # Trials are counted from the start of the lifetime, which may be before this call.
     trial = int(np.min(lifetimes.state.trial)) - lost.shape[1] + int(first[worst]) + 1
     warnings.warn(
-        f"non-finite activity in {int(lost.any(axis=1).sum())} of {lost.shape[0]} lifetimes, first"
+        "non-finite activity, or change of weights, in"
+        f" {int(lost.any(axis=1).sum())} of {lost.shape[0]} lifetimes, first"
         f" in trial {trial} with learning rate {rates[worst]:g}: what came before is kept and they"
         " count as failures; lower the learning rate or clip the update",
         RuntimeWarning,

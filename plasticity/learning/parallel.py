@@ -14,7 +14,7 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Int, Key
 
 from plasticity.model.network import Network
-from plasticity.rules.three_factor import Rule, RuleStack, as_stack
+from plasticity.rules.base import Rule, RuleStack, as_stack
 from plasticity.types import is_traced
 
 Program = Callable[..., Any]
@@ -35,7 +35,7 @@ class Inputs(NamedTuple):
 
     keys: Key[Array, "B"]
     networks: Network
-    rules: Rule
+    rules: Any
     each: dict[str, Any]
     shared: dict[str, Any]
 
@@ -71,10 +71,10 @@ def map_lifetimes(
         shared: further arguments that are the same for all lifetimes.
         batch_size: lifetimes advanced together by each core.
     """
-    rules = as_stack(rule).leaves
+    n_rules, rules = len(as_stack(rule)), as_stack(rule).leaves
     several = network.W.ndim == 3
     networks = network if several else jax.tree.map(lambda a: a[None], network)
-    n_rules, n_networks = rules.coefficients.shape[0], networks.W.shape[0]
+    n_networks = networks.W.shape[0]
     keys = jax.random.split(key, n_networks) if several and not key.ndim else key
     axes = (n_rules,) * isinstance(rule, RuleStack) + (n_networks,) * several
     total = n_rules * n_networks

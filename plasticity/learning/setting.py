@@ -12,7 +12,7 @@ from plasticity.learning.lifetime import Lifetime, check_fit, learn
 from plasticity.learning.trial import Learner
 from plasticity.model.network import Network, check_random, random_network
 from plasticity.model.tasks import Task, check_task
-from plasticity.rules.three_factor import Rule, RuleStack
+from plasticity.rules.base import Rule, RuleStack, check_rule
 from plasticity.types import require
 
 Runs = Sequence[int] | Integer[np.ndarray, "B"] | Integer[Array, "B"]
@@ -38,7 +38,8 @@ class Setting:
 
     Raises:
         ValueError: a task whose arrays disagree, dt of task and dynamics differ, dt > τ_e, a
-            clamped unit that does not exist, N < 1, g < 0, an unknown readout, a stack of rules.
+            clamped unit that does not exist, N < 1, g < 0, an unknown readout, a stack of rules,
+            what is no rule.
     """
 
     task: Task
@@ -49,8 +50,9 @@ class Setting:
     readout: str = "random"
 
     def __post_init__(self) -> None:
-        single, fix = isinstance(self.rule, Rule), "give a stack of rules to `learn` instead"
+        single, fix = not isinstance(self.rule, RuleStack), "give the stack to `learn` instead"
         require(single, "a setting has one rule", type(self.rule).__name__, fix)
+        check_rule(self.rule)
         check_task(self.task)
         check_random(self.n_units, self.task.n_inputs, self.gain, self.readout)
         check_fit(self.task, self.rule, self.learner, self.n_units)

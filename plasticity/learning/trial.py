@@ -5,24 +5,18 @@ trial h of a lifetime is drawn from ``fold_in(key, h)``.
 """
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from plasticity.learning.reward import (
-    reward_baseline,
-    reward_prediction_error,
-    trial_error,
-    trial_reward,
-)
-from plasticity.model.exploration import Exploration, draw_kicks
+from plasticity.learning.reward import reward_baseline, trial_error, trial_reward
+from plasticity.model.exploration import Exploration, Kicks
 from plasticity.model.network import Dynamics, Network, Trajectory, simulate_trial
 from plasticity.model.tasks import Task, Trial
-from plasticity.rules.three_factor import Rule, three_factor_update
-from plasticity.rules.trace import decay_weights, eligibility_trace
-from plasticity.types import Activity, Flag, Index, PRNGKey, Scalar, Series, Units, Weights, require
+from plasticity.rules.base import Change, Rule, Seen
+from plasticity.types import Activity, Flag, Index, PRNGKey, Scalar, Units, Weights, require
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,40 +25,32 @@ class Learner:
 
     Attributes:
         dynamics: of the units.
-        exploration: the kicks.
+        exploration: what is added to activity, output or weights so that trials differ; the kicks.
         reward: "graded" (R = −error) or "binary" (R = 1 if correct, else 0).
         correct_below: a trial is correct if its error is below this (Miconi 2017).
         baseline_rate: step of the running baseline R̄.
         initial_baseline: R̄ before the first trial; −1 is what a silent output earns if |z*| = 1.
         per_condition: one baseline per condition, or one shared by all.
-        error_factor: multiply the prediction error by −R̄ (Miconi 2017).
         reset_filter: start each trial with x̄ = x, or carry x̄ over from the last trial (from 0).
         initial_state: x starts each trial at this times U(−1, 1).
         conditions: "cycle" through them, or "drawn" at random.
         first_update: trial (from 0) of the first change of weights; baselines move before.
-        trace_onset: time in the trial before which the trace does not accumulate, ms.
-        plain_sum: sum the trace over steps, without dt and decay (Miconi 2017).
-        frozen_trace: a control: each condition keeps the trace of its first trial for ever.
 
     Raises:
         ValueError: an unknown reward or order of conditions, a rate outside [0, 1].
     """
 
     dynamics: Dynamics = field(default_factory=Dynamics)
-    exploration: Exploration = field(default_factory=Exploration)
+    exploration: Exploration = field(default_factory=Kicks)
     reward: str = "graded"
     correct_below: float = 1.0
     baseline_rate: float = 0.25
     initial_baseline: float = -1.0
     per_condition: bool = True
-    error_factor: bool = False
     reset_filter: bool = True
     initial_state: float = 0.1
     conditions: str = "cycle"
     first_update: int = 0
-    trace_onset: float = 0.0
-    plain_sum: bool = False
-    frozen_trace: bool = False
 
     def __post_init__(self) -> None:
         choose = "choose one of them"
@@ -74,7 +60,7 @@ class Learner:
         require(known, "conditions cycle or drawn", self.conditions, choose)
         inside = 0 <= self.baseline_rate <= 1
         require(inside, "0 ≤ baseline_rate ≤ 1", self.baseline_rate, "give a number from 0 to 1")
-        self.exploration.probability(self.dynamics.dt)
+        self.exploration.check(self.dynamics.dt)
 
 
 class LearningState(NamedTuple):
@@ -86,7 +72,8 @@ class LearningState(NamedTuple):
         baseline: R̄ per condition (C,), or shared (1,).
         trial: index of the next trial.
         alive: whether activity and weights have stayed finite; W is the last finite one.
-        traces: first trace of each condition (C, N, N) if the learner freezes them, else None.
+        memory: what the rule keeps from trial to trial, a pytree.
+        W_out: readout, if the rule changes it, else None: that of the network.
     """
 
     W: Weights
@@ -94,36 +81,61 @@ class LearningState(NamedTuple):
     baseline: Float[Array, "slots"]
     trial: Index
     alive: Flag
-    traces: Float[Array, "C N N"] | None
+    memory: Any
+    W_out: Float[Array, "*O N"] | None = None
 
 
 class Episode(NamedTuple):
-    """What is drawn for a trial: the trial, its kicks (T, N) and the initial x (N,)."""
+    """What is drawn for a trial.
+
+    Attributes:
+        trial: inputs, target, window and condition.
+        kicks: added to x in each step, (T, N).
+        state: the initial x, (N,).
+        output_noise: added to the output in each step, (T,) or (T, O), or None.
+        weight_noise: added to W for this trial, (N, N), or None.
+    """
 
     trial: Trial
     kicks: Activity
     state: Units
+    output_noise: Float[Array, "T *O"] | None = None
+    weight_noise: Weights | None = None
 
 
 class Outcome(NamedTuple):
-    """What happened in a trial; ``change`` is the update of W, zero where none was due."""
+    """What happened in a trial.
+
+    Attributes:
+        trajectory: the activity, with the noise of the output.
+        trace: what the third factor multiplied, (N, N).
+        error: mean |z − z*| in the response window.
+        reward: R.
+        third_factor: what multiplied the trace.
+        change: the update of W, zero where none was due, (N, N).
+        seen: all that the rule could see.
+    """
 
     trajectory: Trajectory
     trace: Weights
     error: Scalar
     reward: Scalar
-    prediction_error: Scalar
+    third_factor: Scalar
     change: Weights
+    seen: Seen
 
 
-def initial_learning_state(network: Network, task: Task, learner: Learner) -> LearningState:
+def initial_learning_state(
+    network: Network, task: Task, rule: Rule, learner: Learner
+) -> LearningState:
     """The `LearningState` of one network before its first trial."""
     n = network.W.shape[0]
     slots = task.n_conditions if learner.per_condition else 1
     baseline = jnp.full(slots, learner.initial_baseline, network.W.dtype)
-    kept = jnp.zeros((task.n_conditions, n, n), network.W.dtype) if learner.frozen_trace else None
-    zeros = jnp.zeros(n, network.W.dtype)
-    return LearningState(network.W, zeros, baseline, jnp.int32(0), jnp.array(True), kept)
+    memory, zeros = rule.start(network, task), jnp.zeros(n, network.W.dtype)
+    W_out = network.W_out if getattr(rule, "plastic_readout", False) else None
+    begun = (jnp.int32(0), jnp.array(True))
+    return LearningState(network.W, zeros, baseline, *begun, memory, W_out)
 
 
 def draw_episode(
@@ -135,81 +147,120 @@ def draw_episode(
     if learner.conditions == "drawn":
         condition = jax.random.randint(keys[0], (), 0, task.n_conditions, jnp.int32)
     start = jax.random.uniform(keys[3], (n_units,), jnp.float32, -1.0, 1.0).astype(float)
-    dt = learner.dynamics.dt
-    kicks = draw_kicks(keys[2], learner.exploration, dt, task.n_steps, n_units)
-    return Episode(task.draw(keys[1], condition), kicks, learner.initial_state * start)
-
-
-def step_weights(n_steps: int, rule: Rule, learner: Learner) -> Series:
-    """λ_t of the learner's trace, (T,); see `plasticity.rules.trace.decay_weights`."""
-    options = {"onset": learner.trace_onset, "plain_sum": learner.plain_sum}
-    return decay_weights(n_steps, learner.dynamics.dt, rule.tau_e, **options)
+    noise = learner.exploration.draw(keys[2], learner.dynamics.dt, task.n_steps, n_units)
+    state, trial = learner.initial_state * start, task.draw(keys[1], condition)
+    return Episode(trial, noise.kicks, state, noise.output, noise.weights)
 
 
 def evaluate_output(
-    output: Series, baseline: Float[Array, "slots"], trial: Trial, learner: Learner
+    output: Float[Array, "T *O"], baseline: Float[Array, "slots"], trial: Trial, learner: Learner
 ) -> tuple[Scalar, Scalar, Scalar, Float[Array, "slots"]]:
-    """Error, reward R, prediction error of R against its baseline, and the baseline moved on."""
+    """Error, reward R, its baseline R̄ in this trial, and the baselines moved on."""
     error = trial_error(output, trial)
     reward = trial_reward(error, learner.reward, learner.correct_below)
     slot = trial.condition if learner.per_condition else jnp.int32(0)
-    delta = reward_prediction_error(reward, baseline[slot], learner.error_factor)
-    return error, reward, delta, reward_baseline(baseline, reward, slot, learner.baseline_rate)
+    moved = reward_baseline(baseline, reward, slot, learner.baseline_rate)
+    return error, reward, baseline[slot], moved
 
 
-def weight_change(
-    trace: Weights, error: Scalar, trial: Index, rule: Rule, learner: Learner
-) -> Weights:
-    """The update of `plasticity.rules.three_factor`, or zero before the learner's first update."""
-    change = three_factor_update(trace, error, rule)
+def due(change: Array, trial: Index, learner: Learner) -> Array:
+    """The change, or zero before the learner's first update."""
     return jnp.where(trial >= learner.first_update, change, 0.0)
 
 
 def learn_trial(
-    state: LearningState,
-    episode: Episode,
-    network: Network,
-    rule: Rule,
-    learner: Learner,
-    *,
-    powers: tuple[int, ...] | None = None,
-    third_factor: Scalar | None = None,
+    state: LearningState, episode: Episode, network: Network, rule: Rule, learner: Learner
 ) -> tuple[LearningState, Outcome]:
-    """One trial of learning: W ← W + clip(η e (R − R̄)), then R̄ moves towards R.
+    """One trial of learning: W ← W + what the rule makes of it, then R̄ moves towards R.
 
     Args:
-        network: supplies W_in and W_out; W is the state's.
-        powers: the powers ℓ that the trace includes, as in `eligibility_trace`.
-        third_factor: takes the place of the reward prediction error (yoked control).
+        network: supplies W_in and, unless the rule changes it, W_out; W is the state's.
+
+    Raises:
+        ValueError: a rule that returns a change of another shape than W, or than W_out.
     """
-    dynamics, trial = learner.dynamics, episode.trial
-    filtered = episode.state if learner.reset_filter else state.filtered
-    network = network._replace(W=state.W)
-    run = simulate_trial(network, trial.inputs, episode.kicks, episode.state, filtered, dynamics)
+    run, output = _activity(state, episode, network, learner)
+    error, reward, baseline, baselines = evaluate_output(
+        output, state.baseline, episode.trial, learner
+    )
+    W_out = network.W_out if state.W_out is None else state.W_out
+    seen = _all_seen(state, episode, network._replace(W_out=W_out), run, learner)
+    seen = seen._replace(output=output, error=error, reward=reward, baseline=baseline)
+    change, memory = rule.change(seen, state.memory)
+    change = _complete(change, seen, rule)
 
-    fluctuations = jnp.where(rule.true_kick, -episode.kicks, run.fluctuations)
-    weights = step_weights(episode.kicks.shape[0], rule, learner)
-    trace = eligibility_trace(run.rates, fluctuations, rule.coefficients, weights, powers)
-    kept = state.traces
-    if kept is not None:
-        seen = kept[trial.condition]
-        trace = jnp.where(seen.any(), seen, trace)
-        kept = kept.at[trial.condition].set(trace)
-
-    error, reward, delta, baseline = evaluate_output(run.output, state.baseline, trial, learner)
-    delta = delta if third_factor is None else third_factor
-    change = weight_change(trace, delta, state.trial, rule, learner)
-
-    W = state.W + change
+    moved = due(change.W, state.trial, learner)
+    W = state.W + moved
     alive = state.alive & jnp.isfinite(error) & jnp.isfinite(W).all()
-    new = (jnp.where(alive, W, state.W), run.filtered, baseline, state.trial + 1, alive, kept)
-    return LearningState(*new), Outcome(run, trace, error, reward, delta, change)
+    readout = state.W_out
+    if readout is not None:
+        readout = readout + due(change.W_out, state.trial, learner)
+        alive &= jnp.isfinite(readout).all()
+        readout = jnp.where(alive, readout, state.W_out)
+    new = (jnp.where(alive, W, state.W), run.filtered, baselines, state.trial + 1, alive, memory)
+    outcome = (change.trace, error, reward, change.third_factor, moved, seen)
+    run = run._replace(output=output)
+    return LearningState(*new, readout), Outcome(run, *outcome)
+
+
+def _activity(state: LearningState, episode: Episode, network: Network, learner: Learner):
+    """Activity of the trial, and its output with the noise of exploration."""
+    filtered = episode.state if learner.reset_filter else state.filtered
+    W = state.W if episode.weight_noise is None else state.W + episode.weight_noise
+    network = network._replace(W=W)
+    if state.W_out is not None:
+        network = network._replace(W_out=state.W_out)
+    given = (episode.trial.inputs, episode.kicks, episode.state, filtered, learner.dynamics)
+    run = simulate_trial(network, *given)
+    noise = episode.output_noise
+    return run, run.output if noise is None else run.output + noise
+
+
+def _all_seen(state, episode, network: Network, run: Trajectory, learner: Learner) -> Seen:
+    """What there is to see, but for the outcome of the trial."""
+    trial, unknown = episode.trial, jnp.zeros(())
+    return Seen(
+        rates=run.rates,
+        fluctuations=run.fluctuations,
+        states=run.states,
+        kicks=episode.kicks,
+        output_noise=episode.output_noise,
+        weight_noise=episode.weight_noise,
+        state=episode.state,
+        filtered=episode.state if learner.reset_filter else state.filtered,
+        inputs=trial.inputs,
+        output=run.output,
+        target=trial.target,
+        response=trial.response,
+        error=unknown,
+        reward=unknown,
+        baseline=unknown,
+        W=state.W,
+        W_in=network.W_in,
+        W_out=network.W_out,
+        condition=trial.condition,
+        trial=state.trial,
+        dynamics=learner.dynamics,
+    )
+
+
+def _complete(change: Change, seen: Seen, rule: Rule) -> Change:
+    """The change with a trace and a third factor, its shapes checked."""
+    name = type(rule).__name__
+    given, fix = jnp.shape(change.W), "return one number a synapse, [i, j] for j to i"
+    require(given == seen.W.shape, f"{name} changes W {seen.W.shape}", given, fix)
+    if getattr(rule, "plastic_readout", False):
+        given, fix = jnp.shape(change.W_out), "return one number a weight of the readout"
+        require(given == seen.W_out.shape, f"{name} changes W_out {seen.W_out.shape}", given, fix)
+    trace = change.W if change.trace is None else change.trace
+    factor = seen.reward - seen.baseline if change.third_factor is None else change.third_factor
+    return change._replace(trace=trace, third_factor=factor)
 
 
 def first_trajectory(
     key: PRNGKey, network: Network, task: Task, rule: Rule, learner: Learner
 ) -> Trajectory:
     """Activity in the first trial of a lifetime, on which no rule has acted yet."""
-    state = initial_learning_state(network, task, learner)
+    state = initial_learning_state(network, task, rule, learner)
     episode = draw_episode(key, state.trial, task, learner, network.W.shape[0])
     return learn_trial(state, episode, network, rule, learner)[1].trajectory

@@ -1,11 +1,13 @@
 """Checkpoints of a long loop, for one process or several: who made them, and going on from them."""
 
+import dataclasses
 import hashlib
 import json
 import os
 import re
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -19,8 +21,8 @@ def describe(**values) -> dict[str, str]:
     """What tells one loop from another, by name, with precision and the versions of what computes.
 
     Arrays are described by their digest, all else by its ``repr`` without addresses: functions by
-    their names, so give a changed function another name. The fields of a NamedTuple are described
-    one by one.
+    their names, so give a changed function another name. The fields of a named tuple, and of a
+    dataclass that JAX takes apart, are described one by one, and theirs in turn.
     """
 
     def description(leaf) -> str:
@@ -32,11 +34,20 @@ def describe(**values) -> dict[str, str]:
     identity = {name: version(name) for name in ("plasticity", "jax", "jaxlib", "optax")}
     identity["float64"] = str(jax.config.jax_enable_x64)
     for name, value in values.items():
-        fields = value._asdict() if hasattr(value, "_asdict") else {}
-        parts = {f"{name}.{field}": part for field, part in fields.items()} or {name: value}
-        for part, content in parts.items():
-            identity[part] = "; ".join(map(description, jax.tree.leaves(content)))
+        for part, content in _parts(name, value).items():
+            identity[part] = "; ".join(map(description, jax.tree.leaves(content) or [content]))
     return identity
+
+
+def _parts(name: str, value) -> dict[str, Any]:
+    """Dotted name → what has no fields of its own."""
+    fields = value._asdict() if hasattr(value, "_asdict") else {}
+    if dataclasses.is_dataclass(value) and jax.tree.leaves(value) not in ([], [value]):
+        fields = vars(value)
+    parts = {}
+    for field, part in fields.items():
+        parts |= _parts(f"{name}.{field}", part)
+    return parts or {name: value}
 
 
 def save_checkpoint(path: str | os.PathLike | None, state: Arrays, identity: dict) -> None:

@@ -21,7 +21,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
-from plasticity.derivatives.tangent import Differentiation, initial_tangents, tangent_trial
+from plasticity.derivatives.tangent import (
+    Differentiation,
+    check_polynomial,
+    initial_tangents,
+    tangent_trial,
+)
 from plasticity.learning.lifetime import check_lifetime
 from plasticity.learning.parallel import map_lifetimes
 from plasticity.learning.trial import (
@@ -33,7 +38,7 @@ from plasticity.learning.trial import (
 from plasticity.meta.objective import mean_reward
 from plasticity.model.network import Network
 from plasticity.model.tasks import Task
-from plasticity.rules.three_factor import Rule
+from plasticity.rules.base import Rule, check_rule
 from plasticity.rules.trace import term_scale
 from plasticity.types import Coefficients, PRNGKey, is_traced, require
 
@@ -43,12 +48,12 @@ class MetaGradient(NamedTuple):
 
     Attributes:
         gradients: each lifetime's estimate of ∂J/∂θ (J is to be maximised), (B, d+1, d+1); zero
-            where it is not finite.
+            where it is not finite. Of other rules: in their parameters, (B, …).
         returns: mean reward of each lifetime as sampled, (B,); NaN where it is not finite.
         finite: whether the lifetime and its estimate are finite, (B,).
     """
 
-    gradients: Float[Array, "B d1 d1"]
+    gradients: Float[Array, "B *P"]
     returns: Float[Array, "B"]
     finite: Bool[Array, "B"]
 
@@ -63,7 +68,11 @@ def relative_scale(
     """r.m.s. of each term of the trace over that of term (3, 3), (d+1, d+1), in a first trial.
 
     θ times it compares coefficients by what they contribute. Term (d, d) serves if d < 3. (Ours.)
+
+    Raises:
+        ValueError: a rule without coefficients.
     """
+    check_polynomial(rule)
     run = first_trajectory(key, network, task, rule, learner)
     degree = rule.coefficients.shape[-1] - 1
     scale = term_scale(run.rates, run.fluctuations, degree)
@@ -122,15 +131,16 @@ class EvolutionStrategy:
 
     Attributes:
         spread: standard deviation of a coefficient in units of 1/scale.
-        scale: (d+1, d+1), as nested tuples; None takes `relative_scale` of the first lifetime.
+        scale: (d+1, d+1), as nested tuples, or of the shape of the rule's parameters; None takes
+            `relative_scale` of the first lifetime, for rules with coefficients.
 
     Raises:
-        ValueError: spread ≤ 0; when called, a scale of another shape than the rule's coefficients,
+        ValueError: spread ≤ 0; when called, a scale of another shape than the rule's parameters,
             or not positive.
     """
 
     spread: float
-    scale: tuple[tuple[float, ...], ...] | None = None
+    scale: Any = None
 
     def __post_init__(self) -> None:
         require(
@@ -162,11 +172,13 @@ def each_lifetime(program, key, network: Network, task: Task, rule: Rule, **shar
     Raises:
         ValueError: as in `learn`; axes other than B keys and B networks, more than one rule.
     """
-    single = isinstance(rule, Rule) and rule.coefficients.ndim == 2
+    check_rule(rule)
+    learned, fix = hasattr(rule, "with_parameters"), "give it parameters and with_parameters"
+    require(learned, "a rule whose parameters can be learned", type(rule).__name__, fix)
     batched = key.shape == network.W.shape[:-2] == (key.size,)
     value = f"keys {key.shape}, networks {network.W.shape[:-2]}, {type(rule).__name__}"
     fix = "give keys and networks one axis, and one rule at a time"
-    require(single and batched, "B keys, B networks, one rule", value, fix)
+    require(batched, "B keys, B networks, one rule", value, fix)
     check_lifetime(network, task, rule, program.learner, program.n_trials)
     # One lifetime of 100 units keeps a core busy; tiny ones advance together.
     together = max(1, 2**14 // network.W.shape[-1] ** 2)
@@ -176,17 +188,18 @@ def each_lifetime(program, key, network: Network, task: Task, rule: Rule, **shar
 
 def only_finite(gradients, returns, alive) -> MetaGradient:
     """A `MetaGradient` in which what is not finite is flagged and does no harm."""
-    finite = alive & jnp.isfinite(returns) & jnp.isfinite(gradients).all(axis=(-2, -1))
-    gradients = jnp.where(finite[:, None, None], gradients, 0.0)
+    finite = alive & jnp.isfinite(returns)
+    finite &= jnp.isfinite(gradients).reshape(len(finite), -1).all(axis=1)
+    gradients = jnp.where(finite.reshape(-1, *(1,) * (gradients.ndim - 1)), gradients, 0.0)
     return MetaGradient(gradients, jnp.where(finite, returns, jnp.nan), finite)
 
 
-def checked_scale(scale, key, network, task, rule, learner) -> Coefficients:
+def checked_scale(scale, key, network, task, rule, learner) -> Float[Array, "*P"]:
     """The scale of an estimator as an array; None takes `relative_scale` of the first lifetime."""
     if scale is None:
         first = jax.tree.map(lambda a: a[0], network)
         scale = relative_scale(key[0], first, task, rule, learner)
-    scale, shape = jnp.asarray(scale, rule.coefficients.dtype), rule.coefficients.shape
+    scale, shape = jnp.asarray(scale, rule.parameters.dtype), jnp.shape(rule.parameters)
     fits = scale.shape == shape
     if fits and not is_traced(scale):
         fits = bool(((scale > 0) & (scale < jnp.inf)).all())
@@ -213,10 +226,10 @@ class ReverseProgram:
     n_trials: int
 
     def __call__(self, key: PRNGKey, network: Network, rule: Rule, *, task: Task):
-        """Gradient (d+1, d+1), mean reward, and whether the network lived."""
+        """Gradient in the rule's parameters, mean reward, and whether the network lived."""
         value_and_gradient = jax.value_and_grad(mean_reward, has_aux=True)
         (value, alive), gradient = value_and_gradient(
-            rule.coefficients, key, network, task, rule, self.learner, self.n_trials
+            rule.parameters, key, network, task, rule, self.learner, self.n_trials
         )
         return gradient, value, alive
 
@@ -240,7 +253,7 @@ class ForwardProgram:
             )
             return (state, tangents), (of_outcome.reward, outcome.reward)
 
-        state = initial_learning_state(network, task, learner)
+        state = initial_learning_state(network, task, rule, learner)
         start = (state, initial_tangents(state, rule, differentiation))
         (state, _), (gradients, rewards) = jax.lax.scan(trial, start, length=self.n_trials)
         gradient = gradients.mean(axis=0).reshape(rule.coefficients.shape)
@@ -255,14 +268,14 @@ class PairProgram:
     n_trials: int
 
     def __call__(self, key: PRNGKey, network: Network, rule: Rule, *, task: Task, scale, spread):
-        """Gradient (d+1, d+1), mean reward of both, and whether the network lived under both."""
-        noise = standard_normal(own_stream(key), rule.coefficients)
+        """Gradient in the parameters, mean reward of both, whether the network lived under both."""
+        noise = standard_normal(own_stream(key), rule.parameters)
         move = spread * noise / scale
-        pair = jnp.stack([rule.coefficients + move, rule.coefficients - move])
+        pair = jnp.stack([rule.parameters + move, rule.parameters - move])
 
-        def value(coefficients):
+        def value(parameters):
             given = (key, network, task, rule, self.learner, self.n_trials)
-            return mean_reward(coefficients, *given)
+            return mean_reward(parameters, *given)
 
         returns, alive = jax.vmap(value)(pair)
         gradient = scale * noise * (returns[0] - returns[1]) / (2 * spread)

@@ -1,6 +1,7 @@
-"""The objective of the outer loop: the mean reward of one lifetime, as a function of θ."""
+"""The objective of the outer loop: mean reward of one lifetime, a function of the rule."""
 
 import jax
+from jaxtyping import Array, Float
 
 from plasticity.learning.trial import (
     LearningState,
@@ -8,17 +9,17 @@ from plasticity.learning.trial import (
     initial_learning_state,
     learn_trial,
 )
-from plasticity.types import Coefficients, Flag, Scalar
+from plasticity.types import Flag, Scalar
 
 
 def mean_reward(
-    coefficients: Coefficients, key, network, task, rule, learner, n_trials: int
+    parameters: Float[Array, "*P"], key, network, task, rule, learner, n_trials: int
 ) -> tuple[Scalar, Flag]:
-    """(1/H) Σ R^(h) of one lifetime of ``rule`` with these coefficients, and whether it lived.
+    """(1/H) Σ R^(h) of one lifetime of ``rule`` with these parameters, and whether it lived.
 
     Differentiated backwards, it keeps what one trial hands to the next and recomputes the trial.
     """
-    rule = rule._replace(coefficients=coefficients)
+    rule = rule.with_parameters(parameters)
 
     @jax.checkpoint
     def trial(state: LearningState, _):
@@ -26,6 +27,6 @@ def mean_reward(
         state, outcome = learn_trial(state, episode, network, rule, learner)
         return state, outcome.reward
 
-    state = initial_learning_state(network, task, learner)
+    state = initial_learning_state(network, task, rule, learner)
     state, rewards = jax.lax.scan(trial, state, length=n_trials)
     return rewards.mean(), state.alive

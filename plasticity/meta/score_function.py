@@ -16,14 +16,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from plasticity.derivatives.tangent import Differentiation, initial_tangents, tangent_trial
+from plasticity.derivatives.tangent import (
+    Differentiation,
+    check_polynomial,
+    initial_tangents,
+    tangent_trial,
+)
 from plasticity.learning.trial import (
     Learner,
     draw_episode,
+    due,
     initial_learning_state,
     learn_trial,
-    step_weights,
-    weight_change,
 )
 from plasticity.meta.estimators import (
     MetaGradient,
@@ -35,8 +39,7 @@ from plasticity.meta.estimators import (
 )
 from plasticity.model.network import Network
 from plasticity.model.tasks import Task
-from plasticity.rules.three_factor import Rule
-from plasticity.rules.trace import eligibility_trace
+from plasticity.rules.base import Rule
 from plasticity.types import PRNGKey, require
 
 
@@ -44,13 +47,14 @@ class Scores(NamedTuple):
     """What a score-function estimator keeps of B lifetimes of H trials.
 
     Attributes:
-        scores: ∂ log p/∂θ of what was sampled at the end of each trial, (B, H, d+1, d+1).
+        scores: ∂ log p/∂θ of what was sampled at the end of each trial, (B, H, d+1, d+1), or of
+            the shape of the rule's parameters.
         rewards: (B, H).
         conditions: (B, H).
         finite: whether all of a lifetime is finite, (B,).
     """
 
-    scores: Float[Array, "B H d1 d1"]
+    scores: Float[Array, "B H *P"]
     rewards: Float[Array, "B H"]
     conditions: Int[Array, "B H"]
     finite: Bool[Array, "B"]
@@ -58,7 +62,7 @@ class Scores(NamedTuple):
 
 @partial(jax.jit, static_argnames=("discount", "baseline", "credit"))
 def score_gradients(
-    scores: Float[Array, "B H d1 d1"],
+    scores: Float[Array, "B H *P"],
     rewards: Float[Array, "B H"],
     conditions: Int[Array, "B H"],
     finite: Bool[Array, "B"],
@@ -66,7 +70,7 @@ def score_gradients(
     discount: float = 1.0,
     baseline: str = "leave-one-out",
     credit: str = "to-go",
-) -> Float[Array, "B d1 d1"]:
+) -> Float[Array, "B *P"]:
     """Σ_h s^(h) G^(h) of each lifetime, G^(h) = (1/H) Σ_{h'>h} γ^{h'−h−1} (R^(h') − b^(h')).
 
     What s^(h) scores is sampled after R^(h), so no reward up to h depends on it: leaving those out
@@ -86,7 +90,7 @@ def score_gradients(
     """
     _check_credit(discount, baseline, credit)
     rewards = jnp.where(finite[:, None], rewards, 0.0)
-    scores = jnp.where(finite[:, None, None, None], scores, 0.0)
+    scores = jnp.where(finite.reshape(-1, *(1,) * (scores.ndim - 1)), scores, 0.0)
     if baseline == "leave-one-out":
         rewards = rewards - jax.vmap(partial(_mean_of_others, finite))(rewards.T, conditions.T).T
     trials = np.arange(rewards.shape[1])
@@ -94,7 +98,7 @@ def score_gradients(
     counted = {"all": True, "to-go": delay >= 0, "immediate": delay == 0}[credit]
     kernel = np.where(counted, discount ** np.maximum(delay, 0.0), 0.0)
     returns = rewards @ jnp.asarray(kernel.T, rewards.dtype) / len(trials)
-    return jnp.einsum("bhkl,bh->bkl", scores, returns)
+    return jnp.einsum("bh...,bh->b...", scores, returns)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +146,8 @@ class WeightScore(_ScoreFunction):
         discount, baseline, credit: as in `score_gradients`.
 
     Raises:
-        ValueError: σ ≤ 0 and as in `score_gradients`; when called, a learner that freezes traces.
+        ValueError: σ ≤ 0 and as in `score_gradients`; when called with ``carry``, a rule without
+            closed-form tangents.
     """
 
     sigma: float
@@ -154,9 +159,8 @@ class WeightScore(_ScoreFunction):
 
     def policy(self, key, network, task, rule, learner: Learner):
         """The trial that `ScoreProgram` repeats, and σ."""
-        frozen = learner.frozen_trace
-        fix = "set frozen_trace=False"
-        require(not frozen, "a learner whose traces follow activity", "frozen traces", fix)
+        if self.carry:
+            check_polynomial(rule)
         return carried_trial if self.carry else weight_trial, self.sigma
 
 
@@ -172,16 +176,17 @@ class ParameterScore(_ScoreFunction):
 
     Attributes:
         spread: standard deviation of a coefficient in units of 1/scale.
-        scale: (d+1, d+1), as nested tuples; None takes `relative_scale` of the first lifetime.
+        scale: (d+1, d+1), as nested tuples, or of the shape of the rule's parameters; None takes
+            `relative_scale` of the first lifetime, for rules with coefficients.
         discount, baseline, credit: as in `score_gradients`.
 
     Raises:
         ValueError: spread ≤ 0 and as in `score_gradients`; when called, a scale of another shape
-            than the rule's coefficients, or not positive.
+            than the rule's parameters, or not positive.
     """
 
     spread: float
-    scale: tuple[tuple[float, ...], ...] | None = None
+    scale: Any = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -190,7 +195,7 @@ class ParameterScore(_ScoreFunction):
         )
 
     def policy(self, key, network, task, rule, learner: Learner):
-        """The trial that `ScoreProgram` repeats, and spread / scale, (d+1, d+1)."""
+        """The trial that `ScoreProgram` repeats, and spread / scale."""
         scale = checked_scale(self.scale, key, network, task, rule, learner)
         return parameter_trial, self.spread / scale
 
@@ -233,7 +238,7 @@ class ScoreProgram:
             noise: ξ or ε of every trial, on a leading axis H, in place of draws from the key.
         """
         learner, stream = self.learner, own_stream(key)
-        like = rule.coefficients if self.trial is parameter_trial else network.W
+        like = rule.parameters if self.trial is parameter_trial else network.W
 
         def trial(carry, given):
             state, tangents = carry
@@ -245,10 +250,10 @@ class ScoreProgram:
             state, tangents, reward, score = self.trial(
                 state, tangents, episode, given, size, network, rule, learner
             )
-            score = score.reshape(rule.coefficients.shape)
+            score = score.reshape(jnp.shape(rule.parameters))
             return (state, tangents), (score, reward, episode.trial.condition)
 
-        state, tangents = initial_learning_state(network, task, learner), None
+        state, tangents = initial_learning_state(network, task, rule, learner), None
         if self.trial is carried_trial:
             tangents = initial_tangents(state, rule, Differentiation())
         (state, _), (scores, rewards, conditions) = jax.lax.scan(
@@ -261,15 +266,12 @@ class ScoreProgram:
 def weight_trial(state, tangents, episode, noise, size, network, rule, learner):
     """W + μ + σξ with the score of μ at fixed W: one product with a vector, no N × N × P."""
     new, outcome = learn_trial(state, episode, network, rule, learner)
-    run = outcome.trajectory
-    fluctuations = jnp.where(rule.true_kick, -episode.kicks, run.fluctuations)
-    weights = step_weights(episode.kicks.shape[0], rule, learner)
 
-    def change(coefficients):
-        trace = eligibility_trace(run.rates, fluctuations, coefficients, weights)
-        return weight_change(trace, outcome.prediction_error, state.trial, rule, learner)
+    def change(parameters):
+        made, _ = rule.with_parameters(parameters).change(outcome.seen, state.memory)
+        return due(made.W, state.trial, learner)
 
-    score = jax.vjp(change, rule.coefficients)[1](noise)[0]
+    score = jax.vjp(change, rule.parameters)[1](noise)[0]
     return _diffused(new, size * noise), tangents, outcome.reward, score / size
 
 
@@ -284,7 +286,7 @@ def carried_trial(state, tangents, episode, noise, size, network, rule, learner)
 
 def parameter_trial(state, tangents, episode, noise, size, network, rule, learner):
     """A trial of the rule θ + size · ε."""
-    moved = rule._replace(coefficients=rule.coefficients + size * noise)
+    moved = rule.with_parameters(rule.parameters + size * noise)
     new, outcome = learn_trial(state, episode, network, moved, learner)
     return new, tangents, outcome.reward, noise / size
 

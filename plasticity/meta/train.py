@@ -18,13 +18,15 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 from tqdm import tqdm
 
+from plasticity.derivatives.tangent import check_polynomial
 from plasticity.files import Arrays
 from plasticity.learning.criterion import evaluate, failure_reward, restricted_mean
 from plasticity.learning.setting import Setting
 from plasticity.meta.ascent import Ascent, mean_of_cut, norms_of
 from plasticity.meta.checkpoint import describe, from_first_process, resume, save_checkpoint
 from plasticity.meta.estimators import Estimator, MetaGradient, relative_scale
-from plasticity.rules.three_factor import Rule, RuleStack, make_rule
+from plasticity.rules.base import Rule, RuleStack, check_rule, is_rule
+from plasticity.rules.three_factor import ThreeFactor, make_rule
 from plasticity.types import require
 
 # The last run numbers that there are; training starts from 0.
@@ -123,7 +125,7 @@ class MetaTrainingResult(NamedTuple):
         held_out_lost: validation lifetimes that blew up, (E,).
     """
 
-    rule: Rule
+    rule: ThreeFactor
     selected: int
     scale: Float[np.ndarray, "d1 d1"]
     coefficients: Float[np.ndarray, "I1 d1 d1"]
@@ -155,7 +157,7 @@ def coordinate_scale(setting: Setting, rule: Rule, seed: int) -> Float[np.ndarra
 def meta_train(
     setting: Setting,
     estimator: Estimator,
-    start: Rule | Float[Array | np.ndarray, "d1 d1"],
+    start: ThreeFactor | Float[Array | np.ndarray, "d1 d1"],
     config: MetaTraining,
     *,
     checkpoint: str | os.PathLike | None = None,
@@ -175,7 +177,8 @@ def meta_train(
         progress: a bar on stderr with the current objectives; by default only on a terminal.
 
     Raises:
-        ValueError: more than one rule as start; a checkpoint of another run (names what differs).
+        ValueError: a start of several rules, or without coefficients; a checkpoint of another run
+            (names what differs).
         FloatingPointError: more than half of an iteration's lifetimes are not finite; the
             checkpoint is that of the iteration before.
 
@@ -188,8 +191,8 @@ def meta_train(
     numbers = {f"config.{name}": value for name, value in asdict(config).items()}
     identity = describe(start=rule, estimator=estimator, **parts, **numbers)
 
-    def with_coefficients(theta) -> Rule:
-        return rule._replace(coefficients=jnp.asarray(theta, rule.coefficients.dtype))
+    def with_coefficients(theta) -> ThreeFactor:
+        return rule.with_parameters(jnp.asarray(theta, rule.coefficients.dtype))
 
     def finish(state: Arrays, i: int) -> None:
         """End iteration i (0 is the start): evaluate the average if its turn has come, and save."""
@@ -228,14 +231,16 @@ def meta_train(
     return MetaTrainingResult(chosen, selected, **history)
 
 
-def _start(setting: Setting, start) -> Rule:
+def _start(setting: Setting, start) -> ThreeFactor:
     """The rule to start from, checked."""
-    rule = start
-    if not isinstance(start, Rule | RuleStack):
-        rule = setting.rule._replace(coefficients=make_rule(start).coefficients)
-    single = isinstance(rule, Rule) and rule.coefficients.ndim == 2 and not rule.learning_rate.ndim
-    require(single, "one rule to start from", "several", "train from each on its own")
-    return rule
+    several, fix = isinstance(start, RuleStack), "train from each on its own"
+    require(not several, "one rule to start from", "several", fix)
+    if not is_rule(start):
+        check_polynomial(setting.rule)
+        return setting.rule.with_parameters(make_rule(start).coefficients)
+    check_rule(start)
+    check_polynomial(start)
+    return start
 
 
 def _blank(theta: np.ndarray, scale, config: MetaTraining, ascent: Ascent) -> Arrays:

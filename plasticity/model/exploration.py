@@ -1,23 +1,53 @@
-"""Exploration: sparse, independent kicks to the units, drawn outside the dynamics.
+"""Exploration: what makes trials differ, so that reward can tell which way to go.
 
-At every step each unit is kicked with probability p = rate · dt, by an amount uniform in
-(−amplitude, amplitude) that is added to its activation x. Kicks are an array that the dynamics
-take as an argument, so that a run can be repeated, differentiated or perturbed with the same kicks.
+Sparse kicks or noise to the units, noise on the output, noise on the weights. All of it is drawn
+outside the dynamics, as arrays that the dynamics take as arguments, so that a run can be repeated,
+differentiated or perturbed with the same draws.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 from scipy import special
 
-from plasticity.types import Activity, PRNGKey, require
+from plasticity.types import Activity, PRNGKey, Series, Weights, require
+
+
+class Noise(NamedTuple):
+    """What exploration adds in one trial.
+
+    Attributes:
+        kicks: to x, in each step, (T, N).
+        output: to the output, in each step, (T,), or None.
+        weights: to W, for the whole trial, (N, N), or None.
+    """
+
+    kicks: Activity
+    output: Series | None = None
+    weights: Weights | None = None
+
+
+@runtime_checkable
+class Exploration(Protocol):
+    """What is added in a trial; hashable, as a frozen dataclass is."""
+
+    def check(self, dt: float) -> None:
+        """Raise ValueError if it cannot be drawn at this time step (ms)."""
+
+    def draw(self, key: PRNGKey, dt: float, n_steps: int, n_units: int) -> Noise:
+        """The noise of one trial."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Exploration:
-    """Kicks of the exploration, as in Miconi (eLife 2017;6:e20899); the values are ours.
+class Kicks:
+    """Sparse, independent kicks to the units, as in Miconi (eLife 2017;6:e20899).
+
+    At every step each unit is kicked with probability p = rate · dt, by an amount uniform in
+    (−amplitude, amplitude) that is added to its activation x. The values are ours. N·T dimensions.
 
     Attributes:
         rate: kicks per unit and second, Hz.
@@ -49,10 +79,116 @@ class Exploration:
         )
         return p
 
+    def check(self, dt: float) -> None:
+        """Raise ValueError if a unit would be kicked more than once in a step."""
+        self.probability(dt)
 
-def draw_kicks(
-    key: PRNGKey, exploration: Exploration, dt: float, n_steps: int, n_units: int
-) -> Activity:
+    def draw(self, key: PRNGKey, dt: float, n_steps: int, n_units: int) -> Noise:
+        """The kicks of one trial."""
+        return Noise(draw_kicks(key, self, dt, n_steps, n_units))
+
+
+def standard_normal(key: PRNGKey, shape: tuple[int, ...]) -> Float[Array, "*shape"]:
+    """N(0, 1) in the default floating-point type; the same draws in float32 and float64.
+
+    Uniform numbers are exact in float32; what is made of them here is not rounded to it, so that
+    in float64 two programs agree to float64.
+    """
+    least = float(np.nextafter(np.float32(-1.0), np.float32(0.0)))
+    uniform = jax.random.uniform(key, shape, jnp.float32, least, 1.0).astype(float)
+    return np.sqrt(2) * jax.scipy.special.erfinv(uniform)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Gaussian:
+    """Gaussian noise of one size.
+
+    Raises:
+        ValueError: a negative size or onset.
+    """
+
+    size: float
+    onset: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("size", "onset"):
+            value = getattr(self, name)
+            require(0 <= value < np.inf, f"{name} ≥ 0 and finite", value, f"give a {name} ≥ 0")
+
+    def check(self, dt: float) -> None:
+        """Every time step will do."""
+
+    def _series(self, key: PRNGKey, dt: float, shape: tuple[int, ...]):
+        """Size times N(0, 1) from the onset on."""
+        noise = standard_normal(key, shape)
+        begun = np.arange(shape[0]) * dt >= self.onset
+        return jnp.where(begun.reshape(-1, *(1,) * (len(shape) - 1)), self.size * noise, 0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnitNoise(_Gaussian):
+    """N(0, size²) added to x of every unit in every step from the onset on.
+
+    As in Murray (2019); sizes ours. N·T dimensions.
+
+    Attributes:
+        size: standard deviation in one step, in units of x.
+        onset: time before which there is none, ms.
+    """
+
+    def draw(self, key: PRNGKey, dt: float, n_steps: int, n_units: int) -> Noise:
+        """The noise of one trial, in place of kicks."""
+        return Noise(self._series(key, dt, (n_steps, n_units)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputNoise(_Gaussian):
+    """N(0, size²) added to the output in every step from the onset on, none to the units.
+
+    As in reward-based e-prop (Bellec et al. 2020); sizes ours. T dimensions for each output.
+
+    Attributes:
+        size: standard deviation in one step, in units of the output.
+        onset: time before which there is none, ms.
+        n_outputs: of the readout; None for one without an axis.
+    """
+
+    n_outputs: int | None = None
+
+    def draw(self, key: PRNGKey, dt: float, n_steps: int, n_units: int) -> Noise:
+        """The noise of one trial."""
+        shape = (n_steps,) if self.n_outputs is None else (n_steps, self.n_outputs)
+        return Noise(jnp.zeros((n_steps, n_units)), output=self._series(key, dt, shape))
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightNoise:
+    """N(0, size²) added to every recurrent weight for the whole of a trial, none to the units.
+
+    As in weight perturbation (Züge, Klos & Memmesheimer 2023); sizes ours. N² dimensions.
+
+    Attributes:
+        size: standard deviation of a weight.
+
+    Raises:
+        ValueError: a size ≤ 0.
+    """
+
+    size: float
+
+    def __post_init__(self) -> None:
+        require(0 < self.size < np.inf, "size > 0 and finite", self.size, "give a size > 0")
+
+    def check(self, dt: float) -> None:
+        """Every time step will do."""
+
+    def draw(self, key: PRNGKey, dt: float, n_steps: int, n_units: int) -> Noise:
+        """The noise of one trial."""
+        noise = self.size * standard_normal(key, (n_units, n_units))
+        return Noise(jnp.zeros((n_steps, n_units)), weights=noise)
+
+
+def draw_kicks(key: PRNGKey, exploration: Kicks, dt: float, n_steps: int, n_units: int) -> Activity:
     """Kicks of one trial, (T, N), in units of x and the default floating-point type.
 
     Kicks are rare, so a number for every cell would mostly be thrown away. Instead a Poisson

@@ -35,6 +35,7 @@ class Network(NamedTuple):
     W_out: Units
 
 
+@jax.tree_util.register_static
 @dataclass(frozen=True, kw_only=True)
 class Dynamics:
     """What turns weights and inputs into activity.

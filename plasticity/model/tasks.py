@@ -13,14 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from plasticity.types import Index, PRNGKey, Series, is_traced, require
+from plasticity.types import Index, PRNGKey, Scalar, is_traced, require
 
 
 class Trial(NamedTuple):
-    """One trial: inputs u (T, I), target z* (T,), response window (T,), index of its condition."""
+    """One trial: inputs u (T, I), target z* (T,) or (T, O), response (T,), index of condition."""
 
     inputs: Float[Array, "T I"]
-    target: Series
+    target: Float[Array, "T *O"]
     response: Bool[Array, "T"]
     condition: Index
 
@@ -32,7 +32,7 @@ class Task(NamedTuple):
 
     Attributes:
         inputs: mean inputs, (C, T, I).
-        targets: target output z*, (C, T).
+        targets: target output z*, (C, T), or (C, T, O) for O outputs.
         response: the steps on which the output is judged, (T,).
         noise: standard deviation of the noise of one step on each channel, (T, I): for noise of
             strength s (per √ms) it is s/√dt while the channel is on.
@@ -40,7 +40,7 @@ class Task(NamedTuple):
     """
 
     inputs: Float[Array, "C T I"]
-    targets: Float[Array, "C T"]
+    targets: Float[Array, "C T *O"]
     response: Bool[Array, "T"]
     noise: Float[Array, "T I"]
     dt: float
@@ -67,6 +67,17 @@ class Task(NamedTuple):
         return Trial(inputs, self.targets[condition], self.response, condition)
 
 
+def mean_error(
+    output: Float[Array, "T *O"], target: Float[Array, "T *O"], response: Bool[Array, "T"]
+) -> Scalar:
+    """Mean |z_t − z*_t| over the steps judged, and over outputs if there are several."""
+    gaps = jnp.abs(output - target)
+    if gaps.ndim > 1:
+        gaps = gaps.mean(axis=1)
+    window = response.astype(gaps.dtype)
+    return jnp.sum(window * gaps) / jnp.sum(window)
+
+
 def check_task(task: Task) -> None:
     """Raise ValueError unless the arrays of a task agree, are finite and judge some step."""
     shape = np.shape(task.inputs)
@@ -74,6 +85,8 @@ def check_task(task: Task) -> None:
     C, T, n_inputs = shape
     wanted = {"targets": (C, T), "response": (T,), "noise": (T, n_inputs)}
     given = {name: np.shape(getattr(task, name)) for name in wanted}
+    if len(given["targets"]) == 3:
+        given["targets"] = given["targets"][:2]  # of several outputs
     fix = "match C conditions, T steps and I channels of the inputs"
     require(given == wanted, f"a task of inputs {shape} has {wanted}", given, fix)
     require(0 < float(task.dt) < np.inf, "dt > 0 ms", task.dt, "give a positive time step")

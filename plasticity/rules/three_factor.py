@@ -1,93 +1,182 @@
-"""Three-factor rules: the coefficients of a trace, and the change of weights it makes.
+"""Three-factor rules: a trace, a third factor, and a bound on the change of weights they make.
 
-    ΔW_ij = clip(η e_ij (R − R̄), ±c)                                (equation 3 of the paper)
+    ΔW_ij = bound(η e_ij (R − R̄))                                   (equation 3 of the paper)
 
-The clip is Miconi's (2017). With Δ = x̄ − x a negative θ_kℓ of odd k and odd ℓ is Hebbian: it
-joins a presynaptic rate with a postsynaptic rise.
+The parts are values that are composed. With Δ = x̄ − x a negative θ_kℓ of odd k and odd ℓ is
+Hebbian: it joins a presynaptic rate with a postsynaptic rise.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from plasticity.types import Coefficients, Flag, Scalar, Weights, is_traced, require
+from plasticity.model.network import Dynamics, Network
+from plasticity.model.tasks import Task
+from plasticity.rules.base import _ONE_RULE, Change, Seen
+from plasticity.rules.trace import Polynomial, Trace
+from plasticity.types import Leaf, Scalar, Weights, is_traced, require
 
-_ONE_RULE = "make each rule on its own and join them with plasticity.stack"
 
-
-class Rule(NamedTuple):
-    """One plasticity rule; `stack` joins several.
+class Clip(NamedTuple):
+    """No weight changes by more than c in a trial: ±c at most (Miconi 2017).
 
     Attributes:
-        coefficients: θ, (d+1, d+1), row k the power of the presynaptic rate, column ℓ that of Δ.
-        learning_rate: η, 1/ms (no unit if the trace is a plain sum), ().
-        tau_e: decay time of the trace, ms; infinite for none, ().
-        clip: largest change of a weight in a trial; infinite for none, ().
-        true_kick: whether −kick_i takes the place of Δ_i in the trace (node perturbation), ().
+        limit: c; infinite for no bound, ().
     """
 
-    coefficients: Coefficients
-    learning_rate: Scalar
-    tau_e: Scalar
-    clip: Scalar
-    true_kick: Flag
+    limit: Leaf = np.inf
+
+    def __call__(self, change: Weights) -> Weights:
+        """The change, cut at ±c."""
+        return jnp.clip(change, -self.limit, self.limit)
+
+
+class SoftBound(NamedTuple):
+    """c · tanh(change / c): a bound with a derivative everywhere. (Ours.)
+
+    Attributes:
+        limit: c, finite, ().
+    """
+
+    limit: Leaf
+
+    def __call__(self, change: Weights) -> Weights:
+        """The change, bent towards ±c."""
+        return self.limit * jnp.tanh(change / self.limit)
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class PredictionError:
+    """R − R̄, the third factor of the paper."""
+
+    told = frozenset({"reward", "baseline"})
+
+    def __call__(self, reward: Scalar, baseline: Scalar) -> Scalar:
+        """R − R̄."""
+        return reward - baseline
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class ScaledPredictionError:
+    """−R̄ (R − R̄): the prediction error times the mean error so far (Miconi 2017)."""
+
+    told = frozenset({"reward", "baseline"})
+
+    def __call__(self, reward: Scalar, baseline: Scalar) -> Scalar:
+        """−R̄ (R − R̄)."""
+        return -baseline * (reward - baseline)
+
+
+class Given(NamedTuple):
+    """A number that takes the place of the third factor: a yoked control, or a factor held fixed.
+
+    Attributes:
+        value: ().
+    """
+
+    value: Leaf
+    told = frozenset()
+
+    def __call__(self, reward: Scalar, baseline: Scalar) -> Scalar:
+        """The number."""
+        return jnp.asarray(self.value, jnp.result_type(reward))
+
+
+@runtime_checkable
+class ThirdFactor(Protocol):
+    """What multiplies the trace: a function of reward and baseline."""
+
+    told: frozenset[str]
+
+    def __call__(self, reward: Scalar, baseline: Scalar) -> Scalar:
+        """The factor."""
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True, eq=False)
-class RuleStack:
-    """Several rules of one degree, that networks learn by side by side; made by `stack`.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ThreeFactor:
+    """ΔW = bound(η · trace · third factor); `plasticity.rules.base.stack` joins several.
 
-    ``len(rules)``, ``rules[i]`` and iteration give back single rules.
+    Told: what trace and third factor are told. Cost: that of the trace.
 
     Attributes:
-        leaves: a `Rule` whose arrays all have a leading axis, one entry a rule.
+        trace: what a synapse remembers of the trial, as in `plasticity.rules.trace.Trace`.
+        learning_rate: η, in the inverse of the trace's unit, ().
+        bound: `Clip` or `SoftBound`.
+        third_factor: `PredictionError`, `ScaledPredictionError` or `Given`.
     """
 
-    leaves: Rule
+    trace: Any
+    learning_rate: Leaf
+    bound: Any = Clip()
+    third_factor: Any = PredictionError()
 
-    def __len__(self) -> int:
-        return self.leaves.coefficients.shape[0]
+    @property
+    def told(self) -> frozenset[str]:
+        """What the trace and the third factor are told."""
+        return self.trace.told | self.third_factor.told
 
-    def __getitem__(self, index: int) -> Rule:
-        # Raises IndexError beyond the end, which JAX's own indexing would not.
-        index = range(len(self))[index]
-        return jax.tree.map(lambda leaf: leaf[index], self.leaves)
+    def start(self, network: Network, task: Task) -> Any:
+        """What the trace remembers from trial to trial."""
+        return self.trace.start(network, task)
 
-    def __iter__(self) -> Iterator[Rule]:
-        return (self[index] for index in range(len(self)))
+    def change(self, seen: Seen, memory: Any) -> tuple[Change, Any]:
+        """ΔW, and what the trace remembers."""
+        trace, memory = self.trace.form(seen, memory)
+        factor = self.third_factor(seen.reward, seen.baseline)
+        return Change(self.update(trace, factor), None, trace, factor), memory
 
+    def update(self, trace: Weights, factor: Scalar) -> Weights:
+        """bound(η e · third factor) (equation 3 of the paper)."""
+        return self.bound(self.learning_rate * factor * trace)
 
-def stack(rules: Sequence[Rule]) -> RuleStack:
-    """Join rules of one degree, in their order, so that `learn` gives its result an axis of rules.
+    @property
+    def parameters(self):
+        """What the outer loop learns: the parameters of the trace."""
+        return self.trace.parameters
 
-    Raises:
-        ValueError: no rules, rules of different degrees, a `Rule` that holds several.
-    """
-    single = [as_stack(rule).leaves for rule in rules]
-    require(len(single) > 0, "a stack holds at least one rule", "none", "give the rules to compare")
-    degrees = [leaves.coefficients.shape[-1] - 1 for leaves in single]
-    fix = "make each with the largest degree"
-    require(len(set(degrees)) == 1, "stacked rules have one degree", degrees, fix)
-    return RuleStack(jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *single))
+    def with_parameters(self, parameters) -> "ThreeFactor":
+        """The rule with other parameters of its trace."""
+        return replace(self, trace=self.trace.with_parameters(parameters))
 
+    @property
+    def coefficients(self) -> Leaf:
+        """θ of a polynomial trace, (d+1, d+1)."""
+        return self.trace.coefficients
 
-def as_stack(rule: Rule | RuleStack) -> RuleStack:
-    """A stack as it is; one rule as a stack of one.
+    @property
+    def tau_e(self) -> Leaf:
+        """Decay time of the trace, ms; infinite for none, ()."""
+        return self.trace.tau_e
 
-    Raises:
-        ValueError: a `Rule` whose arrays have an axis of rules.
-    """
-    if isinstance(rule, RuleStack):
-        return rule
-    shapes = tuple(np.shape(leaf) for leaf in rule)
-    single = len(shapes[0]) == 2 and not any(shapes[1:])
-    require(single, "a Rule holds one rule", f"arrays of shapes {shapes}", _ONE_RULE)
-    return RuleStack(jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], rule))
+    @property
+    def clip(self) -> Leaf:
+        """Largest change of a weight in a trial; infinite for none, ()."""
+        return self.bound.limit
+
+    def replace(self, **changes) -> "ThreeFactor":
+        """The rule with other parts, ``coefficients``, ``tau_e`` or ``clip``, the bound's limit."""
+        rule = self
+        if "clip" in changes:
+            rule = replace(rule, bound=rule.bound._replace(limit=changes.pop("clip")))
+        if "coefficients" in changes:
+            rule = rule.with_parameters(changes.pop("coefficients"))
+        if "tau_e" in changes:
+            rule = replace(rule, trace=replace(rule.trace, tau_e=changes.pop("tau_e")))
+        return replace(rule, **changes)
+
+    def specialised(self) -> "ThreeFactor":
+        """The rule whose trace leaves out what its concrete values make zero."""
+        return replace(self, trace=self.trace.specialised())
+
+    def check(self, n_units: int, task: Task, dynamics: Dynamics) -> None:
+        """Raise ValueError for a trace that does not fit."""
+        self.trace.check(n_units, task, dynamics)
 
 
 def make_rule(
@@ -95,42 +184,99 @@ def make_rule(
     *,
     learning_rate=0.01,
     tau_e=1000.0,
-    clip=np.inf,
-    true_kick: bool = False,
-) -> Rule:
-    """One rule of any coefficients θ, (d+1, d+1).
+    clip=None,
+    bound: Clip | SoftBound | None = None,
+    third_factor: ThirdFactor | None = None,
+    onset: float = 0.0,
+    plain_sum: bool = False,
+    of_kicks: bool = False,
+) -> ThreeFactor:
+    """The three-factor rule whose trace is the polynomial of coefficients θ, (d+1, d+1).
 
-    The defaults of η, τ_e (ms) and the clip are ours.
+    The defaults of η, τ_e (ms) and the bound (none) are ours.
 
     Args:
-        coefficients, learning_rate, tau_e, clip, true_kick: as in `Rule`, whose units they have.
+        learning_rate: η, 1/ms (no unit if the trace is a plain sum).
+        clip: the limit of a `Clip`; or give a ``bound``.
+        bound, third_factor: as in `ThreeFactor`; by default no bound, and R − R̄.
+        coefficients, tau_e, onset, plain_sum, of_kicks: as in `plasticity.rules.trace.Polynomial`.
 
     Raises:
         ValueError: coefficients not square or not finite, more than one rule (use `stack`), a
-            learning rate < 0 or not finite, τ_e ≤ 0, clip ≤ 0.
+            learning rate < 0 or not finite, τ_e ≤ 0, a bound ≤ 0, a clip and a bound.
     """
     theta = jnp.asarray(coefficients, float)
     require(theta.ndim <= 2, "make_rule makes one rule", f"θ of shape {theta.shape}", _ONE_RULE)
     square = theta.ndim == 2 and theta.shape[0] == theta.shape[1]
     fix = "let row k and column ℓ run from 0 to d"
     require(square, "coefficients are square (d+1, d+1)", theta.shape, fix)
-    named = {"learning_rate": learning_rate, "tau_e": tau_e, "clip": clip, "true_kick": true_kick}
-    for name, value in named.items():
-        shape = np.shape(value)
-        require(shape == (), "make_rule makes one rule", f"{name} of shape {shape}", _ONE_RULE)
-    eta, tau, cap = (jnp.asarray(a, float) for a in (learning_rate, tau_e, clip))
-    if not is_traced(theta, eta, tau, cap):
+    if not is_traced(theta):
         bad = int(theta.size - jnp.isfinite(theta).sum())
         fix = "give every coefficient a finite value, 0 for a term left out"
         require(bad == 0, "coefficients are finite", f"{bad} that are not", fix)
+    tau = checked_number("tau_e", tau_e)
+    accumulated = {"tau_e": tau, "onset": onset, "plain_sum": plain_sum}
+    trace = Polynomial(coefficients=theta, of_kicks=of_kicks, **accumulated)
+    composed = {"clip": clip, "bound": bound, "third_factor": third_factor}
+    return compose(trace, learning_rate=learning_rate, **composed)
+
+
+def compose(
+    trace: Trace,
+    *,
+    learning_rate=0.01,
+    clip=None,
+    bound: Clip | SoftBound | None = None,
+    third_factor: ThirdFactor | None = None,
+) -> ThreeFactor:
+    """The three-factor rule of any trace, its numbers checked; arguments as in `make_rule`."""
+    both = clip is not None and bound is not None
+    require(not both, "a clip or a bound", (clip, bound), "give one of them")
+    bound = Clip(np.inf if clip is None else clip) if bound is None else bound
+    limit = checked_number("clip", bound.limit)
+    infinite = not is_traced(limit) and bool(jnp.isinf(limit))
+    soft = not isinstance(bound, SoftBound) or not infinite
+    require(soft, "a soft bound is finite", "inf", "use Clip() for no bound")
+    return ThreeFactor(
+        trace=trace,
+        learning_rate=checked_rate(learning_rate),
+        bound=bound._replace(limit=limit),
+        third_factor=PredictionError() if third_factor is None else third_factor,
+    )
+
+
+def checked_number(name: str, value) -> Scalar:
+    """A positive number, be it infinite, as an array ().
+
+    Raises:
+        ValueError: several numbers, or one ≤ 0 or NaN.
+    """
+    shape = np.shape(value)
+    require(shape == (), "make_rule makes one rule", f"{name} of shape {shape}", _ONE_RULE)
+    number = jnp.asarray(value, float)
+    if not is_traced(number):
+        require(float(number) > 0, f"{name} > 0", value, "use inf for none")
+    return number
+
+
+def checked_rate(learning_rate) -> Scalar:
+    """A learning rate as an array ().
+
+    Raises:
+        ValueError: several, or one < 0 or not finite.
+    """
+    shape = np.shape(learning_rate)
+    value = f"learning_rate of shape {shape}"
+    require(shape == (), "make_rule makes one rule", value, _ONE_RULE)
+    rate = jnp.asarray(learning_rate, float)
+    if not is_traced(rate):
         fix = "for the opposite rule change the signs of θ and keep η ≥ 0"
-        require(0 <= float(eta) < np.inf, "learning_rate ≥ 0 and finite", learning_rate, fix)
-        require(float(tau) > 0, "tau_e > 0 ms", tau_e, "use inf for no decay")
-        require(float(cap) > 0, "clip > 0", clip, "use inf for no clip")
-    return Rule(theta, eta, tau, cap, jnp.asarray(true_kick, bool))
+        fine = 0 <= float(rate) < np.inf
+        require(fine, "learning_rate ≥ 0 and finite", learning_rate, fix)
+    return rate
 
 
-def single_term(k: int, ell: int, value: float = -1.0, *, degree: int = 5, **options) -> Rule:
+def single_term(k: int, ell: int, value: float = -1.0, *, degree: int = 5, **options):
     """The rule θ_kℓ = value, all else zero; ``options`` as in `make_rule`.
 
     Raises:
@@ -145,30 +291,24 @@ def single_term(k: int, ell: int, value: float = -1.0, *, degree: int = 5, **opt
     return make_rule(theta, **options)
 
 
-def zero(*, degree: int = 5, **options) -> Rule:
+def zero(*, degree: int = 5, **options) -> ThreeFactor:
     """The rule that learns nothing: θ = 0."""
     return single_term(0, 0, 0.0, degree=degree, **options)
 
 
-def miconi(**options) -> Rule:
+def miconi(**options) -> ThreeFactor:
     """θ_33 = −1: the supralinear Hebbian rule of Miconi (eLife 2017;6:e20899)."""
     return single_term(3, 3, **options)
 
 
-def covariance(**options) -> Rule:
+def covariance(**options) -> ThreeFactor:
     """θ_11 = −1: presynaptic rate times postsynaptic fluctuation, the first-order rule."""
     return single_term(1, 1, **options)
 
 
-def node_perturbation(*, degree: int = 1, **options) -> Rule:
-    """r_j · kick_i: the trace of a rule that is told the kicks (Fiete & Seung 2006).
+def node_perturbation(**options) -> ThreeFactor:
+    """Σ_t λ_t r_j · kick_i: the trace of a rule that is told the kicks (Fiete & Seung 2006).
 
     A reference, not a local rule: no synapse can tell its kick from the rest of its input.
     """
-    return single_term(1, 1, degree=degree, true_kick=True, **options)
-
-
-def three_factor_update(trace: Weights, error: Scalar, rule: Rule) -> Weights:
-    """clip(η e (R − R̄), ±c) for the reward prediction error ``error`` (equation 3)."""
-    change = rule.learning_rate * error * trace
-    return jnp.clip(change, -rule.clip, rule.clip)
+    return single_term(1, 1, degree=1, of_kicks=True, **options)

@@ -7,11 +7,200 @@ paper). It is needed only there, so nothing N × N is carried through time: with
 p_ℓ(r) = Σ_k θ_kℓ r^k it is Σ_ℓ (λ Δ^ℓ)ᵀ p_ℓ(r), one matrix product of inner length T·d.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, runtime_checkable
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from plasticity.types import Activity, Coefficients, Series, Weights, is_traced, require
+from plasticity.model.network import Dynamics, Network
+from plasticity.model.tasks import Task
+from plasticity.rules.base import Seen
+from plasticity.types import (
+    Activity,
+    Coefficients,
+    Leaf,
+    Series,
+    Weights,
+    is_traced,
+    require,
+)
+
+
+@runtime_checkable
+class Trace(Protocol):
+    """What a synapse remembers of a trial, for `plasticity.rules.three_factor.ThreeFactor`.
+
+    Attributes:
+        told: names of the fields of `Seen` that it reads.
+    """
+
+    told: frozenset[str]
+
+    def start(self, network: Network, task: Task) -> Any:
+        """What it keeps from trial to trial, before the first; () for nothing."""
+
+    def form(self, seen: Seen, memory: Any) -> tuple[Weights, Any]:
+        """The trace at the end of a trial, and what it keeps for the next."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Accumulated:
+    """A trace that is summed over steps with the weights of `decay_weights`, and keeps nothing.
+
+    Attributes:
+        tau_e: decay time, ms; infinite for none, ().
+        onset: time in the trial before which nothing is accumulated, ms.
+        plain_sum: sum over steps without dt and decay (Miconi 2017).
+    """
+
+    tau_e: Leaf = 1000.0
+    onset: float = field(default=0.0, metadata={"static": True})
+    plain_sum: bool = field(default=False, metadata={"static": True})
+
+    def weights(self, n_steps: int, dynamics: Dynamics) -> Series:
+        """λ_t, (T,)."""
+        options = {"onset": self.onset, "plain_sum": self.plain_sum}
+        return decay_weights(n_steps, dynamics.dt, self.tau_e, **options)
+
+    def start(self, network: Network, task: Task) -> Any:
+        """Nothing."""
+        return ()
+
+    def specialised(self):
+        """The trace as it is."""
+        return self
+
+    def check(self, n_units: int, task: Task, dynamics: Dynamics) -> None:
+        """Raise ValueError if τ_e < dt."""
+        self.weights(1, dynamics)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Polynomial(_Accumulated):
+    """Σ_t λ_t Σ_kℓ θ_kℓ r_j^k Δ_i^ℓ, the trace of the paper.
+
+    Told: presynaptic rates and postsynaptic fluctuations; the kicks in place of these if it is a
+    polynomial of them. Cost: 2 N²T multiplications for each power ℓ > 0 that is used, once a trial.
+
+    Attributes:
+        coefficients: θ, (d+1, d+1), row k the power of the presynaptic rate, column ℓ that of Δ.
+        tau_e, onset, plain_sum: how it is accumulated.
+        of_kicks: whether −kick_i takes the place of Δ_i, which is what a kick alone adds to it.
+        powers: the ℓ to include, as in `eligibility_trace`.
+    """
+
+    coefficients: Leaf
+    of_kicks: bool = field(default=False, metadata={"static": True})
+    powers: tuple[int, ...] | None = field(default=None, metadata={"static": True})
+
+    @property
+    def told(self) -> frozenset[str]:
+        """Rates, and fluctuations or kicks."""
+        return frozenset({"rates", "kicks" if self.of_kicks else "fluctuations"})
+
+    def postsynaptic(self, seen: Seen) -> Activity:
+        """Δ, or −kicks, (T, N)."""
+        return -seen.kicks if self.of_kicks else seen.fluctuations
+
+    def form(self, seen: Seen, memory: Any) -> tuple[Weights, Any]:
+        """The trace of this trial."""
+        weights = self.weights(seen.rates.shape[0], seen.dynamics)
+        factors = (seen.rates, self.postsynaptic(seen))
+        return eligibility_trace(*factors, self.coefficients, weights, self.powers), memory
+
+    @property
+    def parameters(self) -> Leaf:
+        """θ."""
+        return self.coefficients
+
+    def with_parameters(self, parameters: Leaf) -> "Polynomial":
+        """The trace of other coefficients, with all powers."""
+        return replace(self, coefficients=parameters, powers=None)
+
+    def specialised(self) -> "Polynomial":
+        """The trace with the powers that its coefficients use."""
+        return replace(self, powers=active_powers(self.coefficients))
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FunctionTrace(_Accumulated):
+    """Σ_t λ_t f(p, r_j, Δ_i) for any function f of parameters and the two local quantities. (Ours.)
+
+    Its derivatives are by reverse mode. Told: rates and fluctuations. Cost: N²T calls of f.
+
+    Attributes:
+        function: f(parameters, r, Δ) of numbers, or of arrays that broadcast; hashable.
+        parameters: p, an array.
+        tau_e, onset, plain_sum: how it is accumulated.
+    """
+
+    function: Callable[..., Any] = field(metadata={"static": True})
+    parameters: Leaf
+
+    told = frozenset({"rates", "fluctuations"})
+
+    def form(self, seen: Seen, memory: Any) -> tuple[Weights, Any]:
+        """The trace of this trial."""
+
+        def step(e, at):
+            weight, rate, fluctuation = at
+            grown = self.function(self.parameters, rate[None, :], fluctuation[:, None])
+            return e + weight * grown, None
+
+        weights = self.weights(seen.rates.shape[0], seen.dynamics)
+        steps = (weights, seen.rates, seen.fluctuations)
+        return jax.lax.scan(step, jnp.zeros_like(seen.W), steps)[0], memory
+
+    def with_parameters(self, parameters) -> "FunctionTrace":
+        """The trace of other parameters."""
+        return replace(self, parameters=parameters)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class Frozen:
+    """A control: each condition keeps the trace of its first trial for ever. (Ours.)
+
+    Attributes:
+        trace: what is frozen, a trace that itself keeps nothing from trial to trial.
+    """
+
+    trace: Any
+
+    @property
+    def told(self) -> frozenset[str]:
+        """What the trace is told."""
+        return self.trace.told
+
+    @property
+    def tau_e(self):
+        """That of the trace."""
+        return self.trace.tau_e
+
+    def start(self, network: Network, task: Task) -> Float[Array, "C N N"]:
+        """No trace of any condition yet, (C, N, N)."""
+        n = network.W.shape[0]
+        return jnp.zeros((task.n_conditions, n, n), network.W.dtype)
+
+    def form(self, seen: Seen, memory: Any) -> tuple[Weights, Any]:
+        """The first trace of this condition."""
+        kept = memory[seen.condition]
+        trace = jnp.where(kept.any(), kept, self.trace.form(seen, ())[0])
+        return trace, memory.at[seen.condition].set(trace)
+
+    def specialised(self) -> "Frozen":
+        """Frozen is what the trace leaves after what it can leave out."""
+        return replace(self, trace=self.trace.specialised())
+
+    def check(self, n_units: int, task: Task, dynamics: Dynamics) -> None:
+        """Raise what the trace raises."""
+        self.trace.check(n_units, task, dynamics)
 
 
 def decay_weights(

@@ -39,7 +39,7 @@ def package():
     setting = brief_setting(n_units=UNITS)
     rule = make_rule(THETA, learning_rate=RATE, clip=float(setting.rule.clip))
     network = jax.tree.map(lambda a: a[0], setting.networks(5, [0]))
-    state = initial_learning_state(network, setting.task, setting.learner)
+    state = initial_learning_state(network, setting.task, rule, setting.learner)
     episodes, trials = [], []
     for h in range(TRIALS):
         key = jax.random.key(6)

@@ -26,7 +26,6 @@ from companion.ledgers import facts, provenance
 import plasticity
 from plasticity.learning.trial import Learner
 from plasticity.model import tasks
-from plasticity.model.exploration import Exploration
 from plasticity.model.network import Dynamics
 
 ROOT = Path(__file__).parents[2]
@@ -71,7 +70,7 @@ def test_the_ledger_covers_model_learning_tasks_and_settings():
     }
     assert {"association_setting", "brief_setting", "miconi_setting"} <= made
     assert made | {t.__name__ for t in tasks.TASKS.values()} <= found
-    for source in (Dynamics, Exploration, Learner):
+    for source in (Dynamics, Kicks, Learner):
         group = next(g for g in facts.values().values() if source.__name__ in g)
         assert set(group[source.__name__]) == {f.name for f in dataclasses.fields(source)}
 

@@ -206,4 +206,4 @@ def test_compared_rules_bear_their_names():
     assert list(rules) == ["learned", "(3,3)", "(1,5)", "node perturbation"]
     np.testing.assert_array_equal(rules["learned"].coefficients, THETA)
     assert np.flatnonzero(np.asarray(rules["(1,5)"].coefficients)).tolist() == [11]
-    assert bool(rules["node perturbation"].true_kick)
+    assert rules["node perturbation"].trace.of_kicks

@@ -64,7 +64,7 @@ def test_weights_in_blocks_are_those_of_one_course():
 def test_rules_are_known_by_name():
     assert not np.asarray(rule_of(SETTING, "untrained", THETA, 0.0).coefficients).any()
     np.testing.assert_allclose(rule_of(SETTING, "learned", THETA, 1e-2).coefficients, THETA)
-    assert bool(rule_of(SETTING, "node perturbation", THETA, 1e-2).true_kick)
+    assert rule_of(SETTING, "node perturbation", THETA, 1e-2).trace.of_kicks
     with pytest.raises(ValueError, match="a rule of this chapter"):
         rule_of(SETTING, "(9,9)", THETA, 1e-2)
     with pytest.raises(ValueError, match=r"rules of this chapter; got \['\(9,9\)'\]"):
@@ -139,7 +139,7 @@ def test_an_altered_record_is_refused(measured, verified, name):
 def test_the_record_of_another_rule_is_refused(measured, verified, monkeypatch):
     def flipped(*given):
         rule = rule_of(*given)
-        return rule._replace(coefficients=-rule.coefficients)
+        return rule.replace(coefficients=-rule.coefficients)
 
     monkeypatch.setattr(rule_dynamics, "rule_of", flipped)
     with pytest.raises(ValueError, match="rule_dynamics: early measured again"):

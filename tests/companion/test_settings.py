@@ -16,7 +16,11 @@ def test_each_quirk_is_one_change():
     full = miconi_setting()
     for quirk in QUIRKS:
         other = miconi_setting(quirk)
-        changed = [full.learner != other.learner, float(full.rule.clip) != float(other.rule.clip)]
+        changed = [
+            full.learner != other.learner,
+            float(full.rule.clip) != float(other.rule.clip),
+            full.rule.third_factor != other.rule.third_factor,
+        ]
         assert sum(changed) == 1, quirk
     with pytest.raises(ValueError, match="choose from"):
         miconi_setting("noise")

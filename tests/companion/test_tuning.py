@@ -10,7 +10,8 @@ from companion.tuning import (
     visibility,
 )
 
-from plasticity.rules.three_factor import make_rule, node_perturbation, single_term, stack, zero
+from plasticity.rules.base import stack
+from plasticity.rules.three_factor import make_rule, node_perturbation, single_term, zero
 
 SETTING = brief_setting(n_units=10)
 
@@ -65,7 +66,7 @@ def test_a_lifetime_that_blows_up_fails_at_the_horizon():
 
 def test_the_told_rule_is_sized_by_its_kicks():
     sizes = [
-        integrand_size(brief_setting(n_units=10, kick_amplitude=a), node_perturbation(degree=5))
+        integrand_size(brief_setting(n_units=10, kick_amplitude=a), node_perturbation())
         for a in (1.0, 2.0)
     ]
     # Twice the kicks also move the rates, by less than themselves.
@@ -88,9 +89,9 @@ def test_eight_networks_at_a_time_are_those_asked_for(n):
 
 def test_rules_are_stacked_in_the_order_of_their_sizes():
     sizes = [1e-3, -1e-2, 1e-1]
-    rules = at_sizes(SETTING, node_perturbation(degree=5), sizes)
-    unit = integrand_size(SETTING, node_perturbation(degree=5))
-    assert len(rules) == 3 and all(bool(rule.true_kick) for rule in rules)
+    rules = at_sizes(SETTING, node_perturbation(), sizes)
+    unit = integrand_size(SETTING, node_perturbation())
+    assert len(rules) == 3 and all(rule.trace.of_kicks for rule in rules)
     rates = [float(rule.learning_rate) for rule in rules]
     np.testing.assert_allclose(rates, np.abs(sizes) / unit)
     # A negative size is the rule with all signs flipped.

@@ -8,7 +8,7 @@ from outer_loop import RULE, SETTING
 from plasticity.learning.criterion import evaluate, failure_reward
 from plasticity.learning.lifetime import Lifetime
 from plasticity.learning.setting import Setting
-from plasticity.rules.three_factor import stack
+from plasticity.rules.base import stack
 
 SIZES = {"seed": 5, "n_networks": 3, "n_trials": 6, "window": 4, "needed": 3}
 
@@ -23,7 +23,7 @@ def test_an_evaluation_is_of_the_first_networks_of_the_seed():
 
 
 def test_a_stack_is_evaluated_rule_by_rule():
-    rules = stack([RULE, RULE._replace(learning_rate=2 * RULE.learning_rate)])
+    rules = stack([RULE, RULE.replace(learning_rate=2 * RULE.learning_rate)])
     together = evaluate(SETTING, rules, **SIZES)
     assert together.rewards.shape == together.lost.shape == together.trials.trials.shape == (2, 3)
     alone = evaluate(SETTING, rules[1], **SIZES)
@@ -57,7 +57,7 @@ def test_lifetimes_that_blow_up_are_failures():
 
 
 def test_a_blow_up_of_the_model_itself():
-    hot = RULE._replace(learning_rate=RULE.learning_rate * 1e300, clip=RULE.clip * np.inf)
+    hot = RULE.replace(learning_rate=RULE.learning_rate * 1e300, clip=RULE.clip * np.inf)
     with pytest.warns(RuntimeWarning, match="non-finite activity"):
         found = evaluate(SETTING, hot, **SIZES)
     assert found.lost.any() and np.isfinite(found.rewards).all()

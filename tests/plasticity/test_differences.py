@@ -49,7 +49,7 @@ def test_a_wrong_tangent_shows(monkeypatch):
 
 
 def test_a_crossed_corner_is_reported():
-    clipped = _compare(RULE._replace(clip=jnp.array(3e-4)))
+    clipped = _compare(RULE.replace(clip=jnp.array(3e-4)))
     crossed = np.asarray(clipped.crossed)
     assert crossed[:, 0].any() and (crossed[1:] >= crossed[:-1]).all()
     # Smaller steps cross less, and what crosses nothing is a derivative.

@@ -10,32 +10,39 @@ from cases import DENSE, LEARNER, N_UNITS, TASK
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plasticity.learning import trial
 from plasticity.learning.lifetime import learn
 from plasticity.learning.trial import Learner, draw_episode, initial_learning_state, learn_trial
-from plasticity.model.exploration import Exploration
+from plasticity.model.exploration import Kicks
 from plasticity.model.network import Dynamics, random_network
 from plasticity.model.tasks import delayed_association, evidence_integration
+from plasticity.rules import trace
+from plasticity.rules.base import stack
 from plasticity.rules.three_factor import (
+    ScaledPredictionError,
+    ThreeFactor,
     covariance,
     make_rule,
     miconi,
     node_perturbation,
     single_term,
-    stack,
     zero,
 )
+from plasticity.rules.trace import Frozen
 
 MICONI_LIKE = Learner(
     dynamics=Dynamics(filter_gain=0.95, clamped=((1, 1.0),)),
-    exploration=Exploration(rate=20.0, amplitude=1.0, onset=20.0),
+    exploration=Kicks(rate=20.0, amplitude=1.0, onset=20.0),
     initial_baseline=0.0,
-    error_factor=True,
     reset_filter=False,
     first_update=3,
-    trace_onset=20.0,
-    plain_sum=True,
 )
+
+MICONI_TRACE = {
+    "tau_e": np.inf,
+    "onset": 20.0,
+    "plain_sum": True,
+    "third_factor": ScaledPredictionError(),
+}
 
 
 def _network(key, n_units=N_UNITS):
@@ -52,7 +59,7 @@ def _episodes(key, task, learner, n_trials):
     ("learner", "rule"),
     [
         (LEARNER, make_rule(DENSE, learning_rate=1e-4, tau_e=60.0, clip=0.03)),
-        (MICONI_LIKE, miconi(learning_rate=0.5, tau_e=np.inf, clip=0.01)),
+        (MICONI_LIKE, miconi(learning_rate=0.5, clip=0.01, **MICONI_TRACE)),
         (dataclasses.replace(LEARNER, reward="binary"), covariance(learning_rate=0.01)),
         (dataclasses.replace(LEARNER, per_condition=False), node_perturbation(learning_rate=0.01)),
         (dataclasses.replace(LEARNER, conditions="drawn"), single_term(1, 5, learning_rate=0.01)),
@@ -73,7 +80,7 @@ def test_learning_is_that_of_plain_loops(key, n_trials, learner, rule):
 
 
 def _run(key, network, learner, rule, n_trials):
-    state, errors = initial_learning_state(network, TASK, learner), []
+    state, errors = initial_learning_state(network, TASK, rule, learner), []
     for h in range(n_trials):
         episode = draw_episode(key, jnp.int32(h), TASK, learner, N_UNITS)
         state, outcome = learn_trial(state, episode, network, rule, learner)
@@ -115,8 +122,10 @@ def test_a_stack_of_one_rule_has_an_axis_of_one(key):
 
 
 def test_a_rule_that_holds_several_is_refused(key):
-    several = covariance()._replace(learning_rate=jnp.array([0.01, 0.02]))
-    with pytest.raises(ValueError, match=r"a Rule holds one rule; got .*\(2,\).*plasticity.stack"):
+    several = covariance().replace(learning_rate=jnp.array([0.01, 0.02]))
+    with pytest.raises(
+        ValueError, match=r"ThreeFactor is one rule; got .*\(2,\).*plasticity.stack"
+    ):
         learn(key, _network(key), TASK, several, LEARNER, 4)
 
 
@@ -137,30 +146,30 @@ def test_a_rule_can_be_followed_from_learn_to_the_change_of_weights(key, monkeyp
     compiled = learn(key, networks, TASK, rules, LEARNER, 2)
     steps = []
 
-    def followed(name):
-        function = getattr(trial, name)
+    def followed(place, name):
+        function = getattr(place, name)
 
         def follow(*given):
             steps.append((name, _frames(sys._getframe()), given))
             return function(*given)
 
-        monkeypatch.setattr(trial, name, follow)
+        monkeypatch.setattr(place, name, follow)
 
-    followed("eligibility_trace")
-    followed("three_factor_update")
+    followed(trace, "eligibility_trace")
+    followed(ThreeFactor, "update")
     with jax.disable_jit():
         followed_course = learn(key, networks, TASK, rules, LEARNER, 2)
     np.testing.assert_allclose(followed_course.errors, compiled.errors, rtol=1e-12)
     np.testing.assert_allclose(followed_course.state.W, compiled.state.W, rtol=1e-12, atol=1e-14)
 
-    assert [name for name, *_ in steps] == ["eligibility_trace", "three_factor_update"] * 8
+    assert [name for name, *_ in steps] == ["eligibility_trace", "update"] * 8
     to_program = ["learn", "map_lifetimes", "_run", "lifetime", "__call__", "trial", "learn_trial"]
     (_, to_trace, traced), (_, to_update, update) = steps[:2]
-    assert to_trace == to_program
-    assert to_update == [*to_program, "weight_change"]
+    assert to_trace == [*to_program, "change", "form"]
+    assert to_update == [*to_program, "change"]
     np.testing.assert_array_equal(traced[2], rules[0].coefficients)
-    np.testing.assert_array_equal(update[2].coefficients, rules[0].coefficients)
-    np.testing.assert_array_equal(steps[-1][2][2].coefficients, rules[1].coefficients)
+    np.testing.assert_array_equal(update[0].coefficients, rules[0].coefficients)
+    np.testing.assert_array_equal(steps[-1][2][0].coefficients, rules[1].coefficients)
 
 
 def test_lifetimes_keep_the_precision_of_their_caller(key):
@@ -223,12 +232,12 @@ def test_zero_coefficients_learn_nothing(seed):
 def test_a_reward_equal_to_its_baseline_changes_nothing(seed):
     key = jax.random.key(seed)
     network, rule = _network(key), make_rule(DENSE, learning_rate=10.0)
-    state = initial_learning_state(network, TASK, LEARNER)
+    state = initial_learning_state(network, TASK, rule, LEARNER)
     episode = draw_episode(key, jnp.int32(0), TASK, LEARNER, N_UNITS)
     _, first = learn_trial(state, episode, network, rule, LEARNER)
     met = state._replace(baseline=jnp.full(2, first.reward))
     after, outcome = learn_trial(met, episode, network, rule, LEARNER)
-    assert float(outcome.prediction_error) == 0
+    assert float(outcome.third_factor) == 0
     np.testing.assert_array_equal(after.W, network.W)
     assert np.abs(first.change).max() > 0
 
@@ -242,7 +251,7 @@ def test_flipping_all_signs_leaves_odd_odd_rules_equivariant(seed):
     episode = draw_episode(key, jnp.int32(0), task, LEARNER, N_UNITS)
     trial = episode.trial._replace(inputs=-episode.trial.inputs, target=-episode.trial.target)
     mirrored = episode._replace(trial=trial, kicks=-episode.kicks, state=-episode.state)
-    state = initial_learning_state(network, task, LEARNER)
+    state = initial_learning_state(network, task, single_term(3, 5), LEARNER)
     for rule, same in ((single_term(3, 5), True), (single_term(2, 3), False)):
         changes = [
             learn_trial(state, drawn, network, rule, LEARNER)[1].change
@@ -262,17 +271,18 @@ def test_a_clip_bounds_every_change(key):
 def test_a_yoked_third_factor_takes_the_place_of_the_prediction_error(key):
     network, rule = _network(key), covariance(learning_rate=0.02)
     own = learn(key, network, TASK, rule, LEARNER, 8)
-    same = learn(key, network, TASK, rule, LEARNER, 8, third_factor=own.prediction_errors)
+    same = learn(key, network, TASK, rule, LEARNER, 8, third_factor=own.third_factors)
     np.testing.assert_allclose(same.errors, own.errors, rtol=1e-12)
-    other = learn(key, network, TASK, rule, LEARNER, 8, third_factor=-own.prediction_errors)
+    other = learn(key, network, TASK, rule, LEARNER, 8, third_factor=-own.third_factors)
     assert np.abs(np.asarray(other.state.W - own.state.W)).max() > 1e-4
 
 
 @pytest.mark.parametrize("order", ["cycle", "drawn"])
 def test_a_frozen_trace_moves_weights_along_one_direction_a_condition(key, order):
-    learner = dataclasses.replace(LEARNER, frozen_trace=True, conditions=order)
+    learner = dataclasses.replace(LEARNER, conditions=order)
     network, rule = _network(key), covariance(learning_rate=0.02)
-    state, changes = initial_learning_state(network, TASK, learner), []
+    rule = rule.replace(trace=Frozen(rule.trace))
+    state, changes = initial_learning_state(network, TASK, rule, learner), []
     for h in range(12):
         episode = draw_episode(key, jnp.int32(h), TASK, learner, N_UNITS)
         state, outcome = learn_trial(state, episode, network, rule, learner)
@@ -326,7 +336,7 @@ def test_a_network_for_other_inputs_is_refused(key):
         ({"reward": "sparse"}, "reward graded or binary"),
         ({"conditions": "shuffled"}, "conditions cycle or drawn"),
         ({"baseline_rate": 1.5}, "baseline_rate"),
-        ({"exploration": Exploration(rate=200.0)}, "kick rate · dt ≤ 1"),
+        ({"exploration": Kicks(rate=200.0)}, "kick rate · dt ≤ 1"),
     ],
 )
 def test_bad_learners_are_named(options, match):

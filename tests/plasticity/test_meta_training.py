@@ -14,7 +14,7 @@ from outer_loop import CONFIG, RULE, SCALE, SETTING, Bowl, arrays
 
 from plasticity.meta.ascent import Ascent
 from plasticity.meta.train import coordinate_scale, meta_train
-from plasticity.rules.three_factor import stack
+from plasticity.rules.base import stack
 
 BINARY = dataclasses.replace(SETTING.learner, reward="binary")
 THETA = np.asarray(RULE.coefficients)
@@ -68,7 +68,7 @@ def test_a_course_is_that_of_its_parts():
     )
     theta, memory, iterates = THETA, ascent.start(THETA.shape), [THETA]
     for i in range(4):
-        rule = RULE._replace(coefficients=jax.numpy.asarray(theta))
+        rule = RULE.replace(coefficients=jax.numpy.asarray(theta))
         drawn = SETTING.arguments(CONFIG.training_seed, np.arange(3 * i, 3 * i + 3), rule)
         gradients = np.asarray(Bowl(noise=0.3)(*drawn, 4).gradients) / SCALE
         norms = np.linalg.norm(gradients.reshape(3, -1), axis=1)
@@ -154,7 +154,7 @@ def test_a_bad_number_is_named(changes, rule):
 
 
 def test_a_batch_of_rules_is_refused():
-    with pytest.raises(ValueError, match="one rule to start from"):
+    with pytest.raises(ValueError, match="is one rule"):
         _train(Bowl(), start=stack([RULE, RULE]).leaves)
 
 
@@ -208,7 +208,7 @@ def test_more_than_half_lost_stops_with_advice(tmp_path):
     [
         ("config.step_size", {"step_size": 0.01}),
         ("estimator", {"estimator": Bowl(noise=0.2)}),
-        ("start.coefficients", {"start": RULE._replace(coefficients=RULE.coefficients * 2)}),
+        ("start.trace.coefficients", {"start": RULE.replace(coefficients=RULE.coefficients * 2)}),
         ("setting.gain", {"setting": dataclasses.replace(SETTING, gain=1.0)}),
         ("setting.learner", {"setting": dataclasses.replace(SETTING, learner=BINARY)}),
     ],

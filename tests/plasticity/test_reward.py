@@ -3,11 +3,11 @@ import numpy as np
 
 from plasticity.learning.reward import (
     reward_baseline,
-    reward_prediction_error,
     trial_error,
     trial_reward,
 )
 from plasticity.model.tasks import Trial
+from plasticity.rules.three_factor import PredictionError, ScaledPredictionError
 
 
 def _trial():
@@ -33,7 +33,7 @@ def test_a_baseline_moves_only_its_own_slot():
 
 
 def test_the_error_factor_is_the_mean_error_so_far():
-    plain = reward_prediction_error(jnp.array(-0.4), jnp.array(-0.9))
+    plain = PredictionError()(jnp.array(-0.4), jnp.array(-0.9))
     np.testing.assert_allclose(plain, 0.5)
-    scaled = reward_prediction_error(jnp.array(-0.4), jnp.array(-0.9), error_factor=True)
+    scaled = ScaledPredictionError()(jnp.array(-0.4), jnp.array(-0.9))
     np.testing.assert_allclose(scaled, 0.45)

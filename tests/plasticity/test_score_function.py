@@ -1,3 +1,4 @@
+import dataclasses
 from functools import partial
 
 import jax
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from cases import CARRIED, CASES, KEY, N_UNITS, NETWORK, TASK
 
+from plasticity.learning.lifetime import yoked
 from plasticity.learning.trial import draw_episode, initial_learning_state, learn_trial
 from plasticity.meta.score_function import (
     ScoreProgram,
@@ -96,14 +98,14 @@ def exact_scores(rule, learner, carry):
     """Σ ξ ∂μ/∂θ by `jax.jacfwd` of plain learning at the given ξ, prediction errors held fixed."""
 
     def course(coefficients):
-        at = rule._replace(coefficients=coefficients)
-        state, changes = initial_learning_state(NETWORK, TASK, learner), []
+        at = rule.replace(coefficients=coefficients)
+        state, changes = initial_learning_state(NETWORK, TASK, rule, learner), []
         for h in range(N_TRIALS):
             state = state if carry else jax.lax.stop_gradient(state)
             episode = draw_episode(KEY, state.trial, TASK, learner, N_UNITS)
             once = learn_trial(state, episode, NETWORK, at, learner)[1]
-            held = jax.lax.stop_gradient(once.prediction_error)
-            state, outcome = learn_trial(state, episode, NETWORK, at, learner, third_factor=held)
+            held = jax.lax.stop_gradient(once.third_factor)
+            state, outcome = learn_trial(state, episode, NETWORK, yoked(at, held), learner)
             noise = NOISE[h] if h >= learner.first_update else 0.0
             state = state._replace(W=state.W + SIGMA * noise)
             changes.append(jnp.sum(outcome.change * noise) / SIGMA)
@@ -123,8 +125,8 @@ def scores(trial, rule, learner):
 )
 def test_scores_are_slopes_of_the_update(case, carry):
     learner, rule = CASES["dense" if case == "kick" else case]
-    if case == "kick":  # the same compiled program
-        rule = rule._replace(true_kick=jnp.array(True))
+    if case == "kick":
+        rule = rule.replace(trace=dataclasses.replace(rule.trace, of_kicks=True))
     found = scores(carried_trial if carry else weight_trial, rule, learner)
     expected = exact_scores(rule, learner, carry)
     size = np.abs(expected).max()
@@ -159,9 +161,9 @@ def test_coefficients_are_drawn_afresh_and_scored():
     found = jax.jit(lambda: program(KEY, NETWORK, rule, **options))()
     noise[0] = 0.0  # the first update is due in the second trial
     np.testing.assert_allclose(found.scores, noise / size, rtol=1e-12)
-    state, rewards = initial_learning_state(NETWORK, TASK, learner), []
+    state, rewards = initial_learning_state(NETWORK, TASK, rule, learner), []
     for h in range(N_TRIALS):
-        moved = rule._replace(coefficients=rule.coefficients + size * noise[h])
+        moved = rule.replace(coefficients=rule.coefficients + size * noise[h])
         episode = draw_episode(KEY, state.trial, TASK, learner, N_UNITS)
         state, outcome = jax.jit(learn_trial, static_argnums=4)(
             state, episode, NETWORK, moved, learner

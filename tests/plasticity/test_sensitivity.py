@@ -24,7 +24,8 @@ from plasticity.learning.lifetime import learn
 from plasticity.learning.trial import initial_learning_state
 from plasticity.model.network import make_network, random_network
 from plasticity.model.tasks import delayed_association
-from plasticity.rules.three_factor import make_rule, stack
+from plasticity.rules.base import stack
+from plasticity.rules.three_factor import make_rule
 
 
 @pytest.mark.parametrize("case", ["dense", CARRIED, "shared baseline, drawn"])
@@ -63,7 +64,7 @@ def _weights(state, episode, outcome, tangents, of_outcome):
 def test_a_rule_of_degree_zero_has_one_tangent():
     rule = make_rule([[0.3]], learning_rate=1e-3)
     result = learn_with_tangents(KEY, NETWORK, TASK, rule, LEARNER, 5)
-    held, shown = result.lifetime.prediction_errors, episodes(LEARNER, 5)
+    held, shown = result.lifetime.third_factors, episodes(LEARNER, 5)
     course = jax.jacfwd(
         lambda theta: oracles.course(theta, NETWORK, shown, rule, LEARNER, held)[-1]
     )
@@ -121,7 +122,7 @@ def test_an_overflowing_tangent_is_reported_with_trial_and_coefficient():
         rule = make_rule(DENSE, learning_rate=0.3, tau_e=60.0, clip=1.0)
         differentiation = Differentiation(rewards=True)
         zero = initial_tangents(
-            initial_learning_state(network, task, LEARNER), rule, differentiation
+            initial_learning_state(network, task, rule, LEARNER), rule, differentiation
         )
         options = {"differentiation": differentiation, "tangents": zero._replace(W=zero.W + 1e25)}
         message = r"overflows in 1 of 1 .* in trial \d+ for θ\(\d, \d\)"

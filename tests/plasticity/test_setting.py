@@ -9,14 +9,15 @@ from plasticity.learning.setting import Setting
 from plasticity.learning.trial import Learner
 from plasticity.model.network import Dynamics
 from plasticity.model.tasks import Task, delayed_association, evidence_integration
-from plasticity.rules.three_factor import covariance, stack
+from plasticity.rules.base import stack
+from plasticity.rules.three_factor import covariance
 
 RULE = covariance(learning_rate=0.01)
 SETTING = Setting(task=TASK, rule=RULE, learner=LEARNER, n_units=N_UNITS)
 
 
 def test_a_run_depends_on_its_number_and_on_nothing_else():
-    rules = stack([RULE, RULE._replace(learning_rate=jnp.array(0.02))])
+    rules = stack([RULE, RULE.replace(learning_rate=jnp.array(0.02))])
     together = SETTING.learn(4, [0, 3, 7], 4, rules)
     alone = SETTING.learn(4, [3], 4)
     assert together.errors.shape == (2, 3, 4)

@@ -110,7 +110,7 @@ def test_several_devices_leave_tracing_alone(monkeypatch):
     networks = jax.tree.map(lambda a: jnp.stack([a, a]), NETWORK)
 
     def total(rate):
-        rule = DENSE_RULE._replace(learning_rate=rate)
+        rule = DENSE_RULE.replace(learning_rate=rate)
         return learn(KEY, networks, TASK, rule, LEARNER, 2).rewards.sum()
 
     slope = jax.grad(total)(DENSE_RULE.learning_rate)

@@ -28,6 +28,7 @@ from plasticity.derivatives.tangent import Differentiation, initial_tangents, ta
 from plasticity.learning.trial import draw_episode, initial_learning_state
 from plasticity.model.network import Network, random_network
 from plasticity.rules.three_factor import make_rule
+from plasticity.rules.trace import Frozen
 
 EVERY_CASE = pytest.mark.parametrize("case", CASES)
 BOTH = pytest.mark.parametrize("rewards", [False, True])
@@ -67,7 +68,7 @@ def _courses(case, n_trials, **options):
     """Trial by trial; compiled anew each time, so that an altered module shows."""
     learner, rule = CASES[case]
     differentiation = Differentiation(rewards=True)
-    state = initial_learning_state(NETWORK, TASK, learner)
+    state = initial_learning_state(NETWORK, TASK, rule, learner)
     tangents = initial_tangents(state, rule, differentiation)
 
     @jax.jit
@@ -110,11 +111,11 @@ def _without(name):
     def recurrent(state, *rest):
         return states(state._replace(W=jnp.zeros_like(state.W)), *rest)
 
-    def unclipped(trace, error, trial, rule, learner):
-        return change(trace, error, trial, rule._replace(clip=jnp.array(jnp.inf)), learner)
+    def unclipped(trace, factor, trial, rule, learner):
+        return change(trace, factor, trial, rule.replace(clip=jnp.array(jnp.inf)), learner)
 
-    def ungated(trace, error, trial, rule, learner):
-        return change(trace, error, trial + 1000, rule, learner)
+    def ungated(trace, factor, trial, rule, learner):
+        return change(trace, factor, trial + 1000, rule, learner)
 
     states, change = tangent.state_tangents, tangent.weight_change
     explicit, implicit = tangent.explicit_trace_tangent, tangent.implicit_trace_tangent
@@ -180,7 +181,7 @@ def test_without_carrying_only_the_direct_dependence_remains(case):
 
 
 def _direct(state, episode, outcome, tangents, of_outcome):
-    return state, outcome.prediction_error, tangents.W, of_outcome.direct
+    return state, outcome.third_factor, tangents.W, of_outcome.direct
 
 
 @settings(max_examples=10, deadline=None)
@@ -191,7 +192,7 @@ def test_tangents_are_those_of_the_permuted_network(order):
     moved = Network(network.W[order][:, order], network.W_in[order], network.W_out[order])
     results = []
     for net, units in ((network, jnp.arange(N_UNITS)), (moved, order)):
-        state = initial_learning_state(net, TASK, learner)
+        state = initial_learning_state(net, TASK, rule, learner)
         differentiation = Differentiation(rewards=True)
         tangents = initial_tangents(state, rule, differentiation)
         for h in range(4):
@@ -224,10 +225,10 @@ def _refused(match, *, learner=LEARNER, rule=DENSE_RULE, tangents=None, **option
 
 
 def test_bad_requests_are_refused_with_a_reason():
-    state = initial_learning_state(NETWORK, TASK, LEARNER)
+    state = initial_learning_state(NETWORK, TASK, DENSE_RULE, LEARNER)
     other = make_rule(np.eye(3))
     _refused("one entry a coefficient", tangents=initial_tangents(state, other, Differentiation()))
-    small = initial_learning_state(random_network(KEY, 4, 2), TASK, LEARNER)
+    small = initial_learning_state(random_network(KEY, 4, 2), TASK, DENSE_RULE, LEARNER)
     wrong = initial_tangents(small, DENSE_RULE, Differentiation())
     _refused("shapes of the state", tangents=wrong)
     _refused("at least one coefficient", terms=())
@@ -236,8 +237,8 @@ def test_bad_requests_are_refused_with_a_reason():
     _refused("raise the degree", terms=((5, 5),))
     binary = dataclasses.replace(LEARNER, reward="binary")
     _refused("differentiated are graded; got binary", learner=binary, rewards=True)
-    frozen = dataclasses.replace(LEARNER, frozen_trace=True)
-    _refused("follow activity", learner=frozen)
+    frozen = DENSE_RULE.replace(trace=Frozen(DENSE_RULE.trace))
+    _refused("closed-form tangents .* got ThreeFactor of Frozen", rule=frozen)
     with pytest.raises(ValueError, match="learner's own"):
         learn_with_tangents(
             KEY,

@@ -22,7 +22,7 @@ LEDGER = Path(__file__).with_name("facts.yml")
 ORIGINS = {"paper": "the paper", "other": "other work", "ours": "ours"}
 # Title of a table → what its parameters are parameters of.
 GROUPS: dict[str, tuple[Callable, ...]] = {
-    "Model": (network.Dynamics, exploration.Exploration, network.random_network),
+    "Model": (network.Dynamics, exploration.Kicks, network.random_network),
     "Tasks": tuple(tasks.TASKS.values()),
     "Learning": (trial.Learner, three_factor.make_rule, three_factor.single_term),
     "Settings": (settings.association_setting, settings.brief_setting, settings.miconi_setting),
@@ -110,11 +110,14 @@ def _differences(setting: settings.Setting) -> dict[str, object]:
     }
 
 
-def _numbers(rule: three_factor.Rule) -> dict[str, object]:
+def _numbers(rule: three_factor.ThreeFactor) -> dict[str, object]:
+    numbers = {name: getattr(rule, name) for name in ("learning_rate", "tau_e", "clip")}
     return {
-        name: float(f"{float(value):g}")  # of float32, what was written
-        for name, value in rule._asdict().items()
-        if name not in ("coefficients", "true_kick")
+        # Of float32, what was written.
+        **{name: float(f"{float(value):g}") for name, value in numbers.items()},
+        "third_factor": type(rule.third_factor),
+        "onset": rule.trace.onset,
+        "plain_sum": rule.trace.plain_sum,
     }
 
 
