@@ -13,7 +13,8 @@
 5. The outer loop at the sizes of chapter 07: lifetimes a second with their pathwise gradients, and
    operations per second (the matrix products of each trial, once forward and twice backward; what
    is computed again does not count) against the matrix product.
-6. Fixed points of a trained network, N = 200, three inputs, 200 starts: time per start that
+6. A trial of every other rule, N = 100, T = 50, against one of the polynomial rule of degree 5.
+7. Fixed points of a trained network, N = 200, three inputs, 200 starts: time per start that
    converges against a loop of SciPy's hybr from the same starts, its Jacobian given.
 """
 
@@ -41,9 +42,16 @@ from plasticity.learning.lifetime import learn
 from plasticity.learning.parallel import worker_count
 from plasticity.learning.trial import draw_episode
 from plasticity.meta.estimators import Pathwise
-from plasticity.model.exploration import draw_kicks
+from plasticity.model.exploration import OutputNoise, WeightNoise, draw_kicks
 from plasticity.model.network import simulate_trial
-from plasticity.rules.three_factor import make_rule, single_term
+from plasticity.rules.backpropagation import backpropagation, policy_gradient
+from plasticity.rules.feedback import reward_feedback, supervised_feedback
+from plasticity.rules.perturbation import (
+    CleanTrial,
+    filtered_node_perturbation,
+    weight_perturbation,
+)
+from plasticity.rules.three_factor import make_rule, node_perturbation, single_term
 from plasticity.rules.trace import active_powers, decay_weights, eligibility_trace
 
 BATCH, REPEATS = 48, 7
@@ -218,6 +226,39 @@ def outer_loop(batch: int = 96, trials: int = 120) -> None:
     print(f"  {rate / 1e9:.0f} GFLOP/s, {rate / product_rate():.0%} of the matrix product")
 
 
+def other_rules(trials: int = 40) -> None:
+    """Time of a trial under each rule, exploring as it reads, over that of the polynomial."""
+    setting = brief_setting()
+    size = 0.05
+    kicks, output = setting.learner.exploration, OutputNoise(size=size)
+    theta = 1e-3 * np.random.default_rng(0).normal(size=(6, 6))
+    trace, weights = weight_perturbation(size).trace, WeightNoise(size=size)
+    rules = {
+        "polynomial": (make_rule(theta, learning_rate=1e-4, clip=1e-3), kicks),
+        "one term": (single_term(1, 5, learning_rate=1e-4, clip=1e-3), kicks),
+        "node perturbation": (node_perturbation(learning_rate=1e-4), kicks),
+        "filtered node perturbation": (filtered_node_perturbation(learning_rate=1e-4), kicks),
+        "weight perturbation": (weight_perturbation(size, learning_rate=1e-6), weights),
+        "with a clean second trial": (
+            CleanTrial(trace=trace, learning_rate=jnp.float32(1e-6)),
+            weights,
+        ),
+        "e-prop, RFLO on reward": (reward_feedback(learning_rate=1e-4), output),
+        "RFLO on the target": (supervised_feedback(learning_rate=1e-5), kicks),
+        "policy gradient by BPTT": (policy_gradient(size, learning_rate=1e-5), output),
+        "BPTT on the target": (backpropagation(learning_rate=1e-4), kicks),
+    }
+    seconds = {}
+    for name, (rule, exploration) in rules.items():
+        learner = dataclasses.replace(setting.learner, exploration=exploration)
+        place = dataclasses.replace(setting, learner=learner, rule=rule)
+        seconds[name] = best(lambda place=place: place.learn(0, range(BATCH), trials).errors)
+    print(f"a trial of other rules, N = {setting.n_units}, T = {setting.task.n_steps}:")
+    for name, taken in seconds.items():
+        each, ratio = taken / BATCH / trials, taken / seconds["polynomial"]
+        print(f"  {name}: {each * 1e6:.0f} us, {ratio:.2f} of the polynomial rule")
+
+
 def fixed_points(n: int = 200, n_starts: int = 200) -> None:
     """The search against SciPy's, from the same starts, by time per start that converges."""
     setting = brief_setting(n_units=n)
@@ -276,4 +317,5 @@ if __name__ == "__main__":
     memory()
     tangents()
     outer_loop()
+    other_rules()
     fixed_points()

@@ -34,8 +34,8 @@ from plasticity.rules.backpropagation import backpropagation, policy_gradient
 from plasticity.rules.base import Change, Rule, RuleStack, Seen, stack
 from plasticity.rules.feedback import reward_feedback, supervised_feedback
 from plasticity.rules.perturbation import weight_perturbation
+from plasticity.rules.structure import structured
 from plasticity.rules.three_factor import (
-    Clip,
     SoftBound,
     ThreeFactor,
     compose,
@@ -49,7 +49,6 @@ from plasticity.rules.trace import FunctionTrace, eligibility_trace
 
 __all__ = [
     "Change",
-    "Clip",
     "Differentiation",
     "Dynamics",
     "EvolutionStrategy",
@@ -105,6 +104,7 @@ __all__ = [
     "single_term",
     "stability",
     "stack",
+    "structured",
     "supervised_feedback",
     "trials_to_criterion",
     "weight_perturbation",

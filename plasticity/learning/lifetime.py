@@ -186,6 +186,9 @@ def check_lifetime(
     n_units, n_inputs = network.W_in.shape[-2:]
     fix = "give W_in one column a channel of the task"
     require(n_inputs == task.n_inputs, f"W_in has {task.n_inputs} channels", n_inputs, fix)
+    given, wanted = network.W_out.shape[network.W.ndim - 2 : -1], task.targets.shape[2:]
+    fix = "give W_out one row an output: (N,) for targets (C, T), (O, N) for (C, T, O)"
+    require(given == wanted, f"W_out has the outputs {wanted} of the task", given, fix)
     value = f"{task.n_conditions} conditions, {n_trials} trials"
     enough = state is not None or n_trials >= task.n_conditions
     require(enough and n_trials > 0, "as many trials as conditions", value, "run more trials")

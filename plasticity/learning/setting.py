@@ -1,6 +1,6 @@
 """A setting: which network learns which task by which rule, and how its networks are drawn."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import jax
@@ -13,7 +13,7 @@ from plasticity.learning.trial import Learner
 from plasticity.model.network import Network, check_random, random_network
 from plasticity.model.tasks import Task, check_task
 from plasticity.rules.base import Rule, RuleStack, check_rule
-from plasticity.types import require
+from plasticity.types import PRNGKey, require
 
 Runs = Sequence[int] | Integer[np.ndarray, "B"] | Integer[Array, "B"]
 
@@ -35,6 +35,7 @@ class Setting:
         gain: g, the scale of the initial recurrent weights (default as Miconi 2017).
         readout: W_out, "random" (ours) or "unit", as in
             `plasticity.model.network.random_network`.
+        draw: the network of N units of a key, in place of `random_network`: one with a structure.
 
     Raises:
         ValueError: a task whose arrays disagree, dt of task and dynamics differ, dt > τ_e, a
@@ -48,6 +49,7 @@ class Setting:
     n_units: int = 100
     gain: float = 1.5
     readout: str = "random"
+    draw: Callable[[PRNGKey], Network] | None = None
 
     def __post_init__(self) -> None:
         single, fix = not isinstance(self.rule, RuleStack), "give the stack to `learn` instead"
@@ -61,8 +63,11 @@ class Setting:
         """The networks of the runs numbered ``runs``, on a leading axis, before they learn."""
 
         def one(key):
+            sizes = (self.n_units, self.task.n_inputs)
             options = {"gain": self.gain, "readout": self.readout}
-            return random_network(key, self.n_units, self.task.n_inputs, **options)
+            return random_network(key, *sizes, n_outputs=self.task.n_outputs, **options)
+
+        one = one if self.draw is None else self.draw
 
         return jax.vmap(one)(_run_keys(seed, 0, runs))
 

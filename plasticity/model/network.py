@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from plasticity.files import save_arrays
-from plasticity.types import Activity, PRNGKey, Series, Units, Weights, is_traced, require
+from plasticity.types import Activity, PRNGKey, Units, Weights, is_traced, require
 
 
 class Network(NamedTuple):
@@ -27,12 +27,12 @@ class Network(NamedTuple):
     Attributes:
         W: recurrent weights, the only ones that learn, (N, N); W_ij leads from unit j to unit i.
         W_in: input weights, (N, I).
-        W_out: readout, (N,).
+        W_out: readout, (N,), or (O, N) for O outputs.
     """
 
     W: Weights
     W_in: Float[Array, "N I"]
-    W_out: Units
+    W_out: Float[Array, "*O N"]
 
 
 @jax.tree_util.register_static
@@ -91,14 +91,14 @@ class Trajectory(NamedTuple):
     Attributes:
         rates: presynaptic rates r_t before each step, (T, N).
         fluctuations: Δ_t = x̄_t − x_{t+1}, (T, N).
-        output: z_t after each step, (T,).
+        output: z_t after each step, (T,) or (T, O).
         states: x_{t+1}, after each step, (T, N).
         filtered: x̄_T, (N,).
     """
 
     rates: Activity
     fluctuations: Activity
-    output: Series
+    output: Float[Array, "T *O"]
     states: Activity
     filtered: Units
 
@@ -114,10 +114,12 @@ def make_network(W, W_in, W_out) -> Network:
     square = len(shape) >= 2 and shape[-1] == shape[-2]
     require(square, "W is square (N, N)", shape, "give one row and one column a unit")
     shapes = (network.W_in.shape[:-1], network.W_out.shape)
-    agree = all(s == shape[:-1] for s in shapes)
+    several = network.W_out.ndim == len(shape)
+    of_readout = shapes[1][:-2] + shapes[1][-1:] if several else shapes[1]
+    agree = shapes[0] == of_readout == shape[:-1]
     require(
         agree,
-        f"W_in (N, I) and W_out (N,) have N = {shape[-1]}",
+        f"W_in (N, I) and W_out (N,) or (O, N) have N = {shape[-1]}",
         shapes,
         "give both one entry a unit of W",
     )
@@ -130,12 +132,19 @@ def make_network(W, W_in, W_out) -> Network:
 
 
 def random_network(
-    key: PRNGKey, n_units: int, n_inputs: int, *, gain: float = 1.5, readout: str = "random"
+    key: PRNGKey,
+    n_units: int,
+    n_inputs: int,
+    *,
+    gain: float = 1.5,
+    readout: str = "random",
+    n_outputs: int | None = None,
 ) -> Network:
     """W ~ N(0, g²/N) with self-connections (Sompolinsky et al. 1988), W_in ~ U(−1, 1).
 
     ``readout="random"`` gives W_out ~ N(0, 1/N) (ours); ``"unit"`` reads the rate of unit 0
-    (Miconi 2017). The same key gives the same network in float32 and float64.
+    (Miconi 2017), or of the first O units for O outputs; without ``n_outputs`` the readout has no
+    axis of outputs. The same key gives the same network in float32 and float64.
 
     Raises:
         ValueError: N < 1, I < 1, g < 0, or an unknown readout.
@@ -145,9 +154,10 @@ def random_network(
     scale = n_units**-0.5
     W = gain * scale * jax.random.normal(recurrent, (n_units, n_units), jnp.float32).astype(float)
     W_in = jax.random.uniform(inward, (n_units, n_inputs), jnp.float32, -1.0, 1.0).astype(float)
-    W_out = scale * jax.random.normal(outward, (n_units,), jnp.float32).astype(float)
+    shape = (n_units,) if n_outputs is None else (n_outputs, n_units)
+    W_out = scale * jax.random.normal(outward, shape, jnp.float32).astype(float)
     if readout == "unit":
-        W_out = jnp.zeros(n_units).at[0].set(1.0)
+        W_out = jnp.eye(1 if n_outputs is None else n_outputs, n_units).reshape(shape)
     return Network(W, W_in, W_out)
 
 
@@ -195,7 +205,7 @@ def simulate_trial(
 
     (x, x_bar), (rates, fluctuations, states) = jax.lax.scan(advance, (state, filtered), drive)
     after = jnp.concatenate([rates[1:], dynamics.transfer(x)[None]])
-    return Trajectory(rates, fluctuations, after @ network.W_out, states, x_bar)
+    return Trajectory(rates, fluctuations, after @ network.W_out.T, states, x_bar)
 
 
 def elementwise_derivative(function: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:

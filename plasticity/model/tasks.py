@@ -60,6 +60,11 @@ class Task(NamedTuple):
         """I."""
         return self.inputs.shape[2]
 
+    @property
+    def n_outputs(self) -> int | None:
+        """O, or None if targets have no axis of outputs."""
+        return None if self.targets.ndim == 2 else self.targets.shape[2]
+
     def draw(self, key: PRNGKey, condition: Index) -> Trial:
         """A trial of ``condition``: u = mean + noise · ξ with ξ ~ N(0, 1) on every step."""
         xi = jax.random.normal(key, self.noise.shape, jnp.float32).astype(self.noise.dtype)

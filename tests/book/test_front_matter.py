@@ -26,6 +26,7 @@ from companion.ledgers import facts, provenance
 import plasticity
 from plasticity.learning.trial import Learner
 from plasticity.model import tasks
+from plasticity.model.exploration import Kicks
 from plasticity.model.network import Dynamics
 
 ROOT = Path(__file__).parents[2]

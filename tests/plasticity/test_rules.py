@@ -25,6 +25,7 @@ from plasticity.rules.perturbation import (
     filtered_node_perturbation,
     weight_perturbation,
 )
+from plasticity.rules.structure import structured
 from plasticity.rules.three_factor import (
     ScaledPredictionError,
     SoftBound,
@@ -363,7 +364,7 @@ def test_the_mean_change_is_the_gradient_of_the_mean_reward(key, name):
     assert np.abs(gradient).max() > 1e-3
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", ["three-factor", "function", "e-prop, plastic", "BPTT"])
 def test_rules_and_networks_side_by_side_are_each_on_its_own(key, name):
     rule, learner = RULES[name][0], _learner(name)
     slow = dataclasses.replace(rule, learning_rate=rule.learning_rate / 2)
@@ -531,6 +532,80 @@ def test_a_third_factor_is_for_rules_that_have_one(key):
 def test_bad_numbers_are_named(make, match):
     with pytest.raises(ValueError, match=match):
         make()
+
+
+def test_learning_keeps_a_structure(key):
+    signs = np.array([1.0, 1.0, 1.0, -1.0, -1.0, 0.0])
+    mask = np.random.default_rng(0).random((N_UNITS, N_UNITS)) < 0.6
+    network = random_network(key, N_UNITS, 2)
+    W = np.where(signs == 0, network.W, np.abs(network.W) * signs) * mask
+    network = network._replace(W=jnp.asarray(W))
+    free = miconi(learning_rate=1.0, clip=0.2)
+    plain = learn(key, network, TASK, free, LEARNER, 20).state.W
+    # The control: without the structure connections arise and signs change.
+    assert np.any(np.asarray(plain)[~mask] != 0) and np.any(np.asarray(plain) * signs < 0)
+    rule = structured(free, mask=mask, signs=signs, n_units=N_UNITS)
+    kept = np.asarray(learn(key, network, TASK, rule, LEARNER, 20).state.W)
+    assert not kept[~mask].any() and (kept * signs >= 0).all()
+    assert np.abs(kept - W).max() > 0.1
+    whole = structured(free, n_units=N_UNITS)
+    np.testing.assert_allclose(
+        learn(key, network, TASK, whole, LEARNER, 20).state.W, plain, rtol=1e-9, atol=1e-12
+    )
+    with pytest.raises(ValueError, match=r"mask and signs .*; got .*: make them for N units"):
+        learn(key, network, TASK, structured(free, n_units=4), LEARNER, 2)
+
+
+def _two_outputs():
+    targets = jnp.stack([TASK.targets, -0.5 * TASK.targets], axis=-1)
+    return TASK._replace(targets=targets)
+
+
+def test_two_outputs_are_two_readouts(key):
+    task = _two_outputs()
+    network = random_network(key, N_UNITS, 2, n_outputs=2)
+    rule = supervised_feedback(learning_rate=0.01)
+    state = initial_learning_state(network, task, rule, LEARNER)
+    episode = draw_episode(key, jnp.int32(0), task, LEARNER, N_UNITS)
+    both = learn_trial(state, episode, network, rule, LEARNER)[1]
+    apart = []
+    for output in range(2):
+        alone = network._replace(W_out=network.W_out[output])
+        trial = episode.trial._replace(target=episode.trial.target[:, output])
+        given = (state, episode._replace(trial=trial), alone, rule, LEARNER)
+        apart.append(learn_trial(*given)[1])
+    np.testing.assert_allclose(both.error, (apart[0].error + apart[1].error) / 2, rtol=1e-12)
+    np.testing.assert_allclose(both.change, apart[0].change + apart[1].change, rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("rule", "exploration"),
+    [
+        (miconi(learning_rate=0.1), Kicks(rate=20.0)),
+        (reward_feedback(learning_rate=0.1, readout_rate=0.1), OutputNoise(size=0.3, n_outputs=2)),
+        (policy_gradient(0.3), OutputNoise(size=0.3, n_outputs=2)),
+        (backpropagation(), Kicks(rate=20.0)),
+    ],
+)
+def test_rules_learn_two_outputs(key, rule, exploration):
+    learner = dataclasses.replace(LEARNER, exploration=exploration)
+    network = random_network(key, N_UNITS, 2, n_outputs=2)
+    lifetime = learn(key, network, _two_outputs(), rule, learner, 4)
+    assert np.isfinite(lifetime.errors).all()
+    assert np.abs(np.asarray(lifetime.state.W - network.W)).max() > 0
+
+
+def test_gradients_of_two_outputs_agree(key):
+    keys = jax.random.split(key, 2)
+    networks = jax.vmap(lambda k: random_network(k, N_UNITS, 2, n_outputs=2))(keys)
+    given = (keys, networks, _two_outputs(), miconi(learning_rate=0.1), LEARNER, 4)
+    back, forth = Pathwise()(*given).gradients, Pathwise(mode="forward")(*given).gradients
+    np.testing.assert_allclose(back, forth, rtol=1e-8, atol=1e-12 * float(jnp.abs(back).max()))
+
+
+def test_a_readout_of_too_few_outputs_is_refused(key):
+    with pytest.raises(ValueError, match=r"outputs \(2,\) of the task; got \(\): give W_out"):
+        learn(key, random_network(key, N_UNITS, 2), _two_outputs(), miconi(), LEARNER, 2)
 
 
 def test_dynamics_are_told_as_they_are(key):

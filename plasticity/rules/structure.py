@@ -1,0 +1,94 @@
+"""Rules that keep the structure of a network: connections that are absent, columns of one sign."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import ArrayLike, Bool, Float
+
+from plasticity.model.network import Dynamics, Network
+from plasticity.model.tasks import Task
+from plasticity.rules.base import Change, Rule, Seen, specialise
+from plasticity.types import Leaf, require
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class Structured:
+    """Another rule, whose changes are made only where the structure allows. (Ours.)
+
+    A connection that is absent stays so; a unit that excites, or inhibits, does so ever after: a
+    change that would take a weight past zero ends there (Dale's principle). Told: what the rule is
+    told, and W. Cost: N² more.
+
+    Attributes:
+        rule: that makes the changes.
+        mask: whether there is a connection, (N, N).
+        signs: of the weights from each unit j, (N,): 1, −1, or 0 for either.
+    """
+
+    rule: Any
+    mask: Leaf
+    signs: Leaf
+
+    @property
+    def told(self) -> frozenset[str]:
+        """What the rule is told, and W."""
+        return self.rule.told | {"W"}
+
+    @property
+    def learning_rate(self) -> Leaf:
+        """That of the rule."""
+        return self.rule.learning_rate
+
+    @property
+    def plastic_readout(self) -> bool:
+        """That of the rule."""
+        return getattr(self.rule, "plastic_readout", False)
+
+    def start(self, network: Network, task: Task) -> Any:
+        """What the rule remembers."""
+        return self.rule.start(network, task)
+
+    def change(self, seen: Seen, memory: Any) -> tuple[Change, Any]:
+        """The change of the rule, as far as it is allowed."""
+        change, memory = self.rule.change(seen, memory)
+        after = seen.W + jnp.where(self.mask, change.W, 0.0)
+        crossed = after * self.signs[None] < 0
+        allowed = jnp.where(crossed, 0.0, after) - seen.W
+        return change._replace(W=allowed), memory
+
+    @property
+    def parameters(self) -> Leaf:
+        """Those of the rule."""
+        return self.rule.parameters
+
+    def with_parameters(self, parameters: Leaf) -> "Structured":
+        """The rule with other parameters."""
+        return Structured(self.rule.with_parameters(parameters), self.mask, self.signs)
+
+    def specialised(self) -> "Structured":
+        """The rule with what its values let it leave out."""
+        return Structured(specialise(self.rule), self.mask, self.signs)
+
+    def check(self, n_units: int, task: Task, dynamics: Dynamics) -> None:
+        """Raise ValueError for a mask or signs of another size, and what the rule raises."""
+        shapes = (jnp.shape(self.mask)[-2:], jnp.shape(self.signs)[-1:])
+        wanted = ((n_units, n_units), (n_units,))
+        require(shapes == wanted, f"mask and signs {wanted}", shapes, "make them for N units")
+        if hasattr(self.rule, "check"):
+            self.rule.check(n_units, task, dynamics)
+
+
+def structured(
+    rule: Rule,
+    *,
+    mask: Bool[ArrayLike, "N N"] | None = None,
+    signs: Float[ArrayLike, "N"] | None = None,
+    n_units: int,
+) -> Structured:
+    """`Structured` for networks of N units; by default all connections, and either sign."""
+    mask = jnp.ones((n_units, n_units), bool) if mask is None else jnp.asarray(mask, bool)
+    signs = jnp.zeros(n_units) if signs is None else jnp.asarray(signs, float)
+    return Structured(rule, mask, signs)
