@@ -47,7 +47,7 @@ from plasticity.model.network import simulate_trial
 from plasticity.rules.backpropagation import backpropagation, policy_gradient
 from plasticity.rules.feedback import reward_feedback, supervised_feedback
 from plasticity.rules.perturbation import (
-    CleanTrial,
+    clean_trial,
     filtered_node_perturbation,
     weight_perturbation,
 )
@@ -240,7 +240,7 @@ def other_rules(trials: int = 40) -> None:
         "filtered node perturbation": (filtered_node_perturbation(learning_rate=1e-4), kicks),
         "weight perturbation": (weight_perturbation(size, learning_rate=1e-6), weights),
         "with a clean second trial": (
-            CleanTrial(trace=trace, learning_rate=jnp.float32(1e-6)),
+            clean_trial(trace, learning_rate=1e-6),
             weights,
         ),
         "e-prop, RFLO on reward": (reward_feedback(learning_rate=1e-4), output),

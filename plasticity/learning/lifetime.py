@@ -12,7 +12,7 @@ the rule's `change` is where θ meets activity.
 
 import warnings
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -87,13 +87,15 @@ def learn(
     Raises:
         ValueError: dt of task and dynamics differ, inputs do not fit the network, more conditions
             than trials, a clamped unit that does not exist, a rule that is none, holds several or
-            does not fit (dt > τ_e), a third factor for a rule that has none.
+            does not fit (dt > τ_e), noise that the rule reads and the learner does not draw, a
+            third factor for a rule that has none.
 
     Warns:
         RuntimeWarning: activity or weights became infinite; names trial and learning rate. Noise
             on the output or on the weights that the rule does not read.
     """
     check_lifetime(network, task, rule, learner, n_trials, state)
+    report_vain_exploration(rule, learner, network.W.shape[-1])
     if third_factor is not None:
         check_third_factor(rule)
     program = LifetimeProgram(learner=learner, n_trials=n_trials)
@@ -193,6 +195,9 @@ def check_lifetime(
     enough = state is not None or n_trials >= task.n_conditions
     require(enough and n_trials > 0, "as many trials as conditions", value, "run more trials")
     check_fit(task, rule, learner, n_units)
+    rules = as_stack(rule).leaves
+    if hasattr(rules, "check_network") and not is_traced(network.W):
+        rules.check_network(network)
 
 
 def check_fit(task: Task, rule: Rule | RuleStack, learner: Learner, n_units: int) -> None:
@@ -205,16 +210,38 @@ def check_fit(task: Task, rule: Rule | RuleStack, learner: Learner, n_units: int
     rules, kind = as_stack(rule).leaves, type(as_stack(rule).leaves).__name__
     if hasattr(rules, "check"):
         rules.check(n_units, task, learner.dynamics)
-    noise = jax.eval_shape(
-        lambda key: learner.exploration.draw(key, dt, 1, n_units), jax.random.key(0)
-    )
-    for name, drawn in (("output_noise", noise.output), ("weight_noise", noise.weights)):
+    noise, explores = _noise(learner, n_units), type(learner.exploration).__name__
+    for name, drawn in noise.items():
+        there, told = drawn is not None, name.replace("_", " ")
+        fix = "choose an exploration that draws it, or another rule"
+        require(there or name not in rules.told, f"{kind} reads {told}", explores, fix)
+    if noise["output_noise"] is not None:
+        given, wanted = noise["output_noise"].shape[1:], tuple(task.targets.shape[2:])
+        fix = "set n_outputs of the exploration"
+        require(given == wanted, f"output noise has the outputs {wanted} of the task", given, fix)
+
+
+def _noise(learner: Learner, n_units: int) -> dict[str, Any]:
+    """Name in `Seen` → shape of the noise that the learner's exploration draws in a step, or None.
+
+    Kicks are what every rule may explore by, told or not.
+    """
+    draw, dt = learner.exploration.draw, learner.dynamics.dt
+    noise = jax.eval_shape(lambda key: draw(key, dt, 1, n_units), jax.random.key(0))
+    return {"output_noise": noise.output, "weight_noise": noise.weights}
+
+
+def report_vain_exploration(rule: Rule | RuleStack, learner: Learner, n_units: int) -> None:
+    """Warn of noise on the output or on the weights that the rule does not read."""
+    rules = as_stack(rule).leaves
+    for name, drawn in _noise(learner, n_units).items():
         if drawn is not None and name not in rules.told:
             warnings.warn(
-                f"the exploration draws {name.replace('_', ' ')}; {kind} is not told of it and"
-                " explores in vain: choose another exploration, or a rule that reads it",
+                f"the exploration draws {name.replace('_', ' ')}; {type(rules).__name__} is not"
+                " told of it and explores in vain: choose another exploration, or a rule that"
+                " reads it",
                 RuntimeWarning,
-                stacklevel=4,
+                stacklevel=3,
             )
 
 

@@ -179,47 +179,37 @@ def learn_trial(
     Raises:
         ValueError: a rule that returns a change of another shape than W, or than W_out.
     """
-    run, output = _activity(state, episode, network, learner)
-    error, reward, baseline, baselines = evaluate_output(
-        output, state.baseline, episode.trial, learner
-    )
-    W_out = network.W_out if state.W_out is None else state.W_out
-    seen = _all_seen(state, episode, network._replace(W_out=W_out), run, learner)
-    seen = seen._replace(output=output, error=error, reward=reward, baseline=baseline)
+    seen, run, baselines = observe_trial(state, episode, network, learner)
     change, memory = rule.change(seen, state.memory)
     change = _complete(change, seen, rule)
 
     moved = due(change.W, state.trial, learner)
     W = state.W + moved
-    alive = state.alive & jnp.isfinite(error) & jnp.isfinite(W).all()
+    alive = state.alive & jnp.isfinite(seen.error) & jnp.isfinite(W).all()
     readout = state.W_out
     if readout is not None:
         readout = readout + due(change.W_out, state.trial, learner)
         alive &= jnp.isfinite(readout).all()
         readout = jnp.where(alive, readout, state.W_out)
     new = (jnp.where(alive, W, state.W), run.filtered, baselines, state.trial + 1, alive, memory)
-    outcome = (change.trace, error, reward, change.third_factor, moved, seen)
-    run = run._replace(output=output)
-    return LearningState(*new, readout), Outcome(run, *outcome)
+    outcome = (run, change.trace, seen.error, seen.reward, change.third_factor, moved, seen)
+    return LearningState(*new, readout), Outcome(*outcome)
 
 
-def _activity(state: LearningState, episode: Episode, network: Network, learner: Learner):
-    """Activity of the trial, and its output with the noise of exploration."""
+def observe_trial(
+    state: LearningState, episode: Episode, network: Network, learner: Learner
+) -> tuple[Seen, Trajectory, Float[Array, "slots"]]:
+    """All that there is to see in a trial, its activity, and the baselines after it."""
+    trial, noise = episode.trial, (episode.weight_noise, episode.output_noise)
     filtered = episode.state if learner.reset_filter else state.filtered
-    W = state.W if episode.weight_noise is None else state.W + episode.weight_noise
-    network = network._replace(W=W)
-    if state.W_out is not None:
-        network = network._replace(W_out=state.W_out)
-    given = (episode.trial.inputs, episode.kicks, episode.state, filtered, learner.dynamics)
-    run = simulate_trial(network, *given)
-    noise = episode.output_noise
-    return run, run.output if noise is None else run.output + noise
-
-
-def _all_seen(state, episode, network: Network, run: Trajectory, learner: Learner) -> Seen:
-    """What there is to see, but for the outcome of the trial."""
-    trial, unknown = episode.trial, jnp.zeros(())
-    return Seen(
+    W_out = network.W_out if state.W_out is None else state.W_out
+    W = state.W if noise[0] is None else state.W + noise[0]
+    given = (trial.inputs, episode.kicks, episode.state, filtered, learner.dynamics)
+    run = simulate_trial(Network(W, network.W_in, W_out), *given)
+    if noise[1] is not None:
+        run = run._replace(output=run.output + noise[1])
+    judged = evaluate_output(run.output, state.baseline, trial, learner)
+    seen = Seen(
         rates=run.rates,
         fluctuations=run.fluctuations,
         states=run.states,
@@ -227,21 +217,22 @@ def _all_seen(state, episode, network: Network, run: Trajectory, learner: Learne
         output_noise=episode.output_noise,
         weight_noise=episode.weight_noise,
         state=episode.state,
-        filtered=episode.state if learner.reset_filter else state.filtered,
+        filtered=filtered,
         inputs=trial.inputs,
         output=run.output,
         target=trial.target,
         response=trial.response,
-        error=unknown,
-        reward=unknown,
-        baseline=unknown,
+        error=judged[0],
+        reward=judged[1],
+        baseline=judged[2],
         W=state.W,
         W_in=network.W_in,
-        W_out=network.W_out,
+        W_out=W_out,
         condition=trial.condition,
         trial=state.trial,
         dynamics=learner.dynamics,
     )
+    return seen, run, judged[3]
 
 
 def _complete(change: Change, seen: Seen, rule: Rule) -> Change:
@@ -252,6 +243,9 @@ def _complete(change: Change, seen: Seen, rule: Rule) -> Change:
     if getattr(rule, "plastic_readout", False):
         given, fix = jnp.shape(change.W_out), "return one number a weight of the readout"
         require(given == seen.W_out.shape, f"{name} changes W_out {seen.W_out.shape}", given, fix)
+    else:
+        fix = "give it plastic_readout = True"
+        require(change.W_out is None, f"{name} has a frozen readout", "a change of W_out", fix)
     trace = change.W if change.trace is None else change.trace
     factor = seen.reward - seen.baseline if change.third_factor is None else change.third_factor
     return change._replace(trace=trace, third_factor=factor)

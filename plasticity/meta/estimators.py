@@ -173,7 +173,8 @@ def each_lifetime(program, key, network: Network, task: Task, rule: Rule, **shar
         ValueError: as in `learn`; axes other than B keys and B networks, more than one rule.
     """
     check_rule(rule)
-    learned, fix = hasattr(rule, "with_parameters"), "give it parameters and with_parameters"
+    learned = hasattr(rule, "parameters") and hasattr(rule, "with_parameters")
+    fix = "give it parameters and with_parameters"
     require(learned, "a rule whose parameters can be learned", type(rule).__name__, fix)
     batched = key.shape == network.W.shape[:-2] == (key.size,)
     value = f"keys {key.shape}, networks {network.W.shape[:-2]}, {type(rule).__name__}"

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy import special
 
-from plasticity.types import Activity, PRNGKey, Series, Weights, require
+from plasticity.types import Activity, PRNGKey, Weights, require
 
 
 class Noise(NamedTuple):
@@ -22,12 +22,12 @@ class Noise(NamedTuple):
 
     Attributes:
         kicks: to x, in each step, (T, N).
-        output: to the output, in each step, (T,), or None.
+        output: to the output, in each step, (T,) or (T, O), or None.
         weights: to W, for the whole trial, (N, N), or None.
     """
 
     kicks: Activity
-    output: Series | None = None
+    output: Float[Array, "T *O"] | None = None
     weights: Weights | None = None
 
 

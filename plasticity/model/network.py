@@ -4,7 +4,7 @@
     Δ_t     = x̄_t − x_{t+1},   x̄_{t+1} = x̄_t + a (x_{t+1} − x̄_t)
     z_t     = W_out · φ(x_{t+1})
 
-(equation 1 of the paper, by Euler's method; the filter of x̄ and the kicks are ours). Only W learns.
+(equation 1 of the paper, by Euler's method; the filter of x̄ and the kicks are ours).
 """
 
 import os
@@ -25,7 +25,7 @@ class Network(NamedTuple):
     """Weights of a network; leading axes make a batch of networks.
 
     Attributes:
-        W: recurrent weights, the only ones that learn, (N, N); W_ij leads from unit j to unit i.
+        W: recurrent weights, (N, N); W_ij leads from unit j to unit i.
         W_in: input weights, (N, I).
         W_out: readout, (N,), or (O, N) for O outputs.
     """

@@ -1,11 +1,11 @@
 """Backpropagation through time: the true gradient, by reverse mode through the trial.
 
-    BPTT           ΔW = −η ∂L/∂W,   L = ½ Σ_t |z − z*|² or the mean |z − z*| of the trial
+    BPTT           ΔW = −η ∂L/∂W,   L the mean of ½ (z − z*)², or of |z − z*|, where it is judged
     PolicyGradient ΔW = η (R − R̄) ∂/∂W Σ_t ξ_t · z_t / σ²,   ξ the noise of the output
 
-The first is the ceiling: it is told everything. The second is told only the reward, and which noise
-its output had, but sends that noise back through the whole network (Song, Yang & Wang, eLife
-6:e21492, 2017).
+The first is the ceiling: it is told everything. The second is told the reward in place of the
+target, and as the first all weights, through which it sends the noise of its output back (Song,
+Yang & Wang, eLife 6:e21492, 2017).
 """
 
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ import numpy as np
 from plasticity.model.network import Network, simulate_trial
 from plasticity.model.tasks import Task, mean_error
 from plasticity.rules.base import Change, Seen
-from plasticity.rules.three_factor import Clip, checked_number, checked_rate
+from plasticity.rules.three_factor import Clip, checked_bound, checked_rate
 from plasticity.types import Leaf, Weights, require
 
 _TRIAL = frozenset({"kicks", "state", "inputs", "response", "W", "W_in", "W_out"})
@@ -38,12 +38,13 @@ def output_of(W: Weights, seen: Seen):
 class Backpropagation:
     """ΔW = −η ∂L/∂W of this trial: gradient descent on the error, told everything.
 
-    Cost: 5 N²T multiplications a trial, and memory for its activity.
+    Cost: 3 N²T multiplications a trial, and memory for its activity.
 
     Attributes:
         learning_rate: η, ().
         bound: as in `plasticity.rules.three_factor.ThreeFactor`.
-        loss: "squared", the mean of ½ (z − z*)² over the steps judged; or "absolute", the error.
+        loss: "squared", the mean of ½ (z − z*)² over steps judged and outputs, or "absolute", the
+            error.
     """
 
     learning_rate: Leaf
@@ -73,7 +74,7 @@ class Backpropagation:
 class PolicyGradient:
     """ΔW = η (R − R̄) ∂/∂W Σ_t ξ_t · z_t / σ² over the steps judged. For `OutputNoise`.
 
-    REINFORCE with the noisy output as the action. Cost: 5 N²T multiplications a trial.
+    REINFORCE with the noisy output as the action. Cost: 3 N²T multiplications a trial.
 
     Attributes:
         learning_rate: η, ().
@@ -102,7 +103,7 @@ class PolicyGradient:
         return Change(change, None, score, factor), memory
 
 
-def backpropagation(*, learning_rate=0.01, clip=np.inf, bound=None, loss: str = "squared"):
+def backpropagation(*, learning_rate=0.01, clip=None, bound=None, loss: str = "squared"):
     """`Backpropagation` with its numbers checked.
 
     Raises:
@@ -113,7 +114,7 @@ def backpropagation(*, learning_rate=0.01, clip=np.inf, bound=None, loss: str = 
     return Backpropagation(loss=loss, **numbers)
 
 
-def policy_gradient(size: float, *, learning_rate=0.01, clip=np.inf, bound=None) -> PolicyGradient:
+def policy_gradient(size: float, *, learning_rate=0.01, clip=None, bound=None) -> PolicyGradient:
     """`PolicyGradient` for output noise of this size, its numbers checked.
 
     Raises:
@@ -124,6 +125,4 @@ def policy_gradient(size: float, *, learning_rate=0.01, clip=np.inf, bound=None)
 
 
 def _checked(learning_rate, clip, bound) -> dict[str, Any]:
-    bound = Clip(clip) if bound is None else bound
-    bound = bound._replace(limit=checked_number("clip", bound.limit))
-    return {"learning_rate": checked_rate(learning_rate), "bound": bound}
+    return {"learning_rate": checked_rate(learning_rate), "bound": checked_bound(clip, bound)}

@@ -106,13 +106,14 @@ class Rule(Protocol):
     A rule may have as well:
 
         plastic_readout     whether it changes W_out too; without it, no
-        trials_per_change   trials that one call of ``change`` stands for; without it, 1
         parameters, with_parameters(array)
                             the array that the outer loop learns, and the rule with another one
         specialised()       the rule with what its concrete values let it leave out; without it,
                             the rule as it is
         check(n_units, task, dynamics)
                             raises ValueError for what it does not fit
+        check_network(network)
+                            the same for networks that it does not fit
 
     Attributes:
         told: names of the fields of `Seen` that it reads.
@@ -144,6 +145,11 @@ def check_rule(rule: object) -> None:
     require(not unknown, f"`told` of {kind} is a set of fields of Seen", unknown, fix)
     rate = np.shape(getattr(rule, "learning_rate", 0.0))
     require(rate == (), f"{kind} is one rule", f"learning rates of shape {rate}", _ONE_RULE)
+    leaves = jax.tree.leaves(rule)
+    fix = "make it a named tuple, or a registered dataclass, that holds at least one number"
+    require(
+        bool(leaves) and all(map(_is_number, leaves)), f"{kind} is a pytree of numbers", leaves, fix
+    )
 
 
 def specialise(rule: Rule) -> Rule:
@@ -179,8 +185,8 @@ class RuleStack:
 def stack(rules: Sequence[Rule]) -> RuleStack:
     """Join rules of one kind, in their order, so that `learn` gives its result an axis of rules.
 
-    Rules are of one kind if they differ in numbers alone. Others are learned by in calls of their
-    own: networks and draws are the same in all of them.
+    Rules are of one kind if they differ in numbers alone. Give rules of other kinds to `learn` in a
+    call of their own: networks and draws are the same in all of them.
 
     Raises:
         ValueError: no rules, rules of different kinds or sizes, a rule that holds several.
@@ -188,7 +194,7 @@ def stack(rules: Sequence[Rule]) -> RuleStack:
     single = [as_stack(rule).leaves for rule in rules]
     require(len(single) > 0, "a stack holds at least one rule", "none", "give the rules to compare")
     kinds = {jax.tree.structure(rule) for rule in single}
-    fix = "learn by each kind in a call of its own: networks and draws are the same"
+    fix = "give each kind to `learn` on its own: networks and draws are the same"
     value = ", ".join(sorted({_kind(rule) for rule in single}))
     require(len(kinds) == 1, "stacked rules are of one kind", value, fix)
     sizes = sorted({tuple(np.shape(a) for a in jax.tree.leaves(rule)) for rule in single})
@@ -207,6 +213,11 @@ def as_stack(rule: Rule | RuleStack) -> RuleStack:
         return rule
     check_rule(rule)
     return RuleStack(jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], rule))
+
+
+def _is_number(leaf: object) -> bool:
+    """Whether JAX can compute with it."""
+    return isinstance(leaf, bool | int | float | np.ndarray | np.generic | jax.Array)
 
 
 def _kind(rule: object) -> str:

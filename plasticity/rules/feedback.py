@@ -20,8 +20,8 @@ from jaxtyping import Array, Float
 from plasticity.model.network import Dynamics, Network, elementwise_derivative
 from plasticity.model.tasks import Task
 from plasticity.rules.base import Change, Seen
-from plasticity.rules.three_factor import Clip, checked_number, checked_rate
-from plasticity.types import Activity, Leaf, Scalar, require
+from plasticity.rules.three_factor import Clip, checked_bound, checked_rate
+from plasticity.types import Activity, Leaf, Scalar, is_traced, require
 
 Feedback = Float[Array, "N"] | Float[Array, "N O"] | None
 
@@ -147,21 +147,21 @@ def supervised_feedback(**options) -> SupervisedFeedback:
     return SupervisedFeedback(**_checked(**options))
 
 
-def _checked(*, learning_rate=0.01, readout_rate=None, feedback=None, clip=np.inf, bound=None):
+def _checked(*, learning_rate=0.01, readout_rate=None, feedback=None, clip=None, bound=None):
     """Numbers as arrays; a ``readout_rate`` makes the readout plastic, ``clip`` makes a `Clip`.
 
     Raises:
-        ValueError: a rate < 0, a bound ≤ 0, feedback that is not finite.
+        ValueError: a rate < 0, a bound ≤ 0, a clip and a bound, feedback that is not finite.
     """
-    bound = Clip(clip) if bound is None else bound
     if feedback is not None:
         feedback = jnp.asarray(feedback, float)
+        finite = is_traced(feedback) or bool(jnp.isfinite(feedback).all())
         fix = "give a finite number for each unit and output"
-        require(bool(jnp.isfinite(feedback).all()), "feedback B is finite", "others", fix)
+        require(finite, "feedback B is finite", "others", fix)
     return {
         "learning_rate": checked_rate(learning_rate),
         "readout_rate": checked_rate(0.0 if readout_rate is None else readout_rate),
         "feedback": feedback,
-        "bound": bound._replace(limit=checked_number("clip", bound.limit)),
+        "bound": checked_bound(clip, bound),
         "plastic_readout": readout_rate is not None,
     }

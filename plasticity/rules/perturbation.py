@@ -1,14 +1,14 @@
 """Rules that are told their own exploration: node and weight perturbation.
 
-    node perturbation     e_ij = Σ_t λ_t r_j ξ_i                  N·T numbers of exploration
-    filtered              e ← (1 − a) e + a φ′(x_i) ξ_i r_j, summed  N·T
-    weight perturbation   e_ij = ξ^W_ij / σ²                      N² numbers
+    node perturbation     Σ_t λ_t r_j ξ_i                               N·T numbers of exploration
+    filtered              Σ_t e_t, e ← (1 − a) e + a φ′(x_i) ξ_i r_j    N·T
+    weight perturbation   ξ^W_ij / σ²                                   N²
 
 each times η (R − R̄), or η (R − R_0) with the reward R_0 of a second trial without exploration.
 The first is `plasticity.rules.three_factor.node_perturbation`.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
@@ -18,22 +18,23 @@ import numpy as np
 from plasticity.model.network import Dynamics, Network, elementwise_derivative, simulate_trial
 from plasticity.model.tasks import Task, mean_error
 from plasticity.rules.base import Change, Seen
-from plasticity.rules.three_factor import Clip, ThreeFactor, compose
+from plasticity.rules.three_factor import Clip, ThreeFactor, checked_bound, checked_rate, compose
+from plasticity.rules.trace import Trace
 from plasticity.types import Leaf, Weights, require
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False, kw_only=True)
 class FilteredKicks:
-    """e_T of e ← (1 − a) e + a φ′(x_i) ξ_i r_j, a = dt/τ: a REINFORCE trace with a low-pass.
+    """Σ_t e_t, or e_T, of e ← (1 − a) e + a φ′(x_i) ξ_i r_j, a = dt/τ: a trace with a low-pass.
 
-    Source: Portes, Schmid & Murray (arXiv 2206.13448), whose τ is that of the units; that the trace
-    at the end of the trial is what counts is their reading and ours. Told: rates, states and the
-    noise that was added to each unit. Cost: one product of N²T multiplications a trial.
+    Source of e: Portes, Schmid & Murray (arXiv 2206.13448). The sum over the trial is ours: here
+    reward comes once, at its end, when e_T has forgotten all but the last steps. Told: rates,
+    states and the noise that was added to each unit. Cost: N²T multiplications a trial.
 
     Attributes:
         tau: time constant of the trace, ms; None takes that of the units.
-        summed: sum e over all steps in place of its last value (ours).
+        summed: the sum over all steps, or the last value.
     """
 
     tau: float | None = field(default=None, metadata={"static": True})
@@ -102,7 +103,7 @@ class WeightPerturbation:
         return self
 
     def check(self, n_units: int, task: Task, dynamics: Dynamics) -> None:
-        """Nothing does not fit."""
+        """Fits every task."""
 
 
 def weight_perturbation(size: float, **options) -> ThreeFactor:
@@ -121,9 +122,10 @@ class CleanTrial:
     """η (R − R_0) times a trace, R_0 the reward of a second trial without any exploration.
 
     Züge, Klos & Memmesheimer (PRX 13, 021006, 2023). The second trial shows the same inputs from
-    the same state, and counts as a trial. For graded rewards. Told: all that a trial starts from,
-    the weights (to run the trial, not to compute with) and what the trace is told. Cost: that of
-    the trace and one trial more.
+    the same state; whoever counts trials counts it too. R − R_0 is that of graded rewards, also
+    where the learner's are binary. Told: all that a trial starts from, the weights (to run the
+    trial, not to compute with), the error, and what the trace is told. Cost: that of the trace and
+    one trial more. `clean_trial` makes one.
 
     Attributes:
         trace: as in `ThreeFactor`.
@@ -135,13 +137,11 @@ class CleanTrial:
     learning_rate: Leaf
     bound: Any = Clip()
 
-    trials_per_change = 2
-
     @property
     def told(self) -> frozenset[str]:
-        """What the trace is told, the reward, and what a second trial takes."""
+        """What the trace is told, the error, and what a second trial takes."""
         trial = {"state", "inputs", "target", "response", "W", "W_in", "W_out"}
-        return self.trace.told | {"reward"} | trial
+        return self.trace.told | {"error"} | trial
 
     def start(self, network: Network, task: Task) -> Any:
         """What the trace remembers."""
@@ -153,8 +153,25 @@ class CleanTrial:
         # x̄ does not act on the output.
         given = (seen.inputs, jnp.zeros_like(seen.kicks), seen.state, seen.state, seen.dynamics)
         run = simulate_trial(network, *given)
-        clean = -mean_error(run.output, seen.target, seen.response)
         trace, memory = self.trace.form(seen, memory)
-        factor = seen.reward - clean
+        factor = mean_error(run.output, seen.target, seen.response) - seen.error
         change = self.bound(self.learning_rate * factor * trace)
         return Change(change, None, trace, factor), memory
+
+    def specialised(self) -> "CleanTrial":
+        """The rule whose trace leaves out what its concrete values make zero."""
+        return replace(self, trace=self.trace.specialised())
+
+    def check(self, n_units: int, task: Task, dynamics: Dynamics) -> None:
+        """Raise ValueError for a trace that does not fit."""
+        self.trace.check(n_units, task, dynamics)
+
+
+def clean_trial(trace: Trace, *, learning_rate=0.01, clip=None, bound=None) -> CleanTrial:
+    """`CleanTrial` with its numbers checked; arguments as in `compose`.
+
+    Raises:
+        ValueError: as `compose`.
+    """
+    rate = checked_rate(learning_rate)
+    return CleanTrial(trace=trace, learning_rate=rate, bound=checked_bound(clip, bound))

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import ArrayLike, Bool, Float
 
 from plasticity.model.network import Dynamics, Network
@@ -19,8 +20,8 @@ class Structured:
     """Another rule, whose changes are made only where the structure allows. (Ours.)
 
     A connection that is absent stays so; a unit that excites, or inhibits, does so ever after: a
-    change that would take a weight past zero ends there (Dale's principle). Told: what the rule is
-    told, and W. Cost: N² more.
+    change that would take a weight past zero ends there (Dale's principle). Networks have to have
+    the structure to begin with. Told: what the rule is told, and W. Cost: N² more.
 
     Attributes:
         rule: that makes the changes.
@@ -79,6 +80,18 @@ class Structured:
         require(shapes == wanted, f"mask and signs {wanted}", shapes, "make them for N units")
         if hasattr(self.rule, "check"):
             self.rule.check(n_units, task, dynamics)
+
+    def check_network(self, network: Network) -> None:
+        """Raise ValueError for a network that does not have the structure."""
+        W, mask, signs = (np.asarray(a) for a in (network.W, self.mask, self.signs))
+        rules = (
+            np.reshape(mask, (-1, 1, *mask.shape[-2:])),
+            np.reshape(signs, (-1, 1, 1, signs.shape[-1])),
+        )
+        extra, wrong = (W != 0) & ~rules[0], W * rules[1] < 0
+        value = f"{int(extra.sum())} beyond the mask, {int(wrong.sum())} of the other sign"
+        fix = "draw networks with the mask and the signs of the rule"
+        require(not (extra.any() or wrong.any()), "weights have the structure", value, fix)
 
 
 def structured(

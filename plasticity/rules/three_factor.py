@@ -230,19 +230,28 @@ def compose(
     third_factor: ThirdFactor | None = None,
 ) -> ThreeFactor:
     """The three-factor rule of any trace, its numbers checked; arguments as in `make_rule`."""
+    return ThreeFactor(
+        trace=trace,
+        learning_rate=checked_rate(learning_rate),
+        bound=checked_bound(clip, bound),
+        third_factor=PredictionError() if third_factor is None else third_factor,
+    )
+
+
+def checked_bound(clip=None, bound: Clip | SoftBound | None = None) -> Clip | SoftBound:
+    """The bound, or a `Clip` of this limit, with its limit as an array; no bound for neither.
+
+    Raises:
+        ValueError: both, a limit ≤ 0 or NaN, a soft bound that is infinite.
+    """
     both = clip is not None and bound is not None
     require(not both, "a clip or a bound", (clip, bound), "give one of them")
     bound = Clip(np.inf if clip is None else clip) if bound is None else bound
     limit = checked_number("clip", bound.limit)
     infinite = not is_traced(limit) and bool(jnp.isinf(limit))
-    soft = not isinstance(bound, SoftBound) or not infinite
-    require(soft, "a soft bound is finite", "inf", "use Clip() for no bound")
-    return ThreeFactor(
-        trace=trace,
-        learning_rate=checked_rate(learning_rate),
-        bound=bound._replace(limit=limit),
-        third_factor=PredictionError() if third_factor is None else third_factor,
-    )
+    fine = not (isinstance(bound, SoftBound) and infinite)
+    require(fine, "a soft bound is finite", "inf", "use Clip() for no bound")
+    return bound._replace(limit=limit)
 
 
 def checked_number(name: str, value) -> Scalar:

@@ -85,7 +85,7 @@ class Polynomial(_Accumulated):
     """Σ_t λ_t Σ_kℓ θ_kℓ r_j^k Δ_i^ℓ, the trace of the paper.
 
     Told: presynaptic rates and postsynaptic fluctuations; the kicks in place of these if it is a
-    polynomial of them. Cost: 2 N²T multiplications for each power ℓ > 0 that is used, once a trial.
+    polynomial of them. Cost: N²T multiplications for each power ℓ > 0 that is used, once a trial.
 
     Attributes:
         coefficients: θ, (d+1, d+1), row k the power of the presynaptic rate, column ℓ that of Δ.

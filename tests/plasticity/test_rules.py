@@ -21,7 +21,7 @@ from plasticity.rules.backpropagation import backpropagation, policy_gradient
 from plasticity.rules.base import ALWAYS_TOLD, Change, Seen, check_rule, stack
 from plasticity.rules.feedback import reward_feedback, supervised_feedback
 from plasticity.rules.perturbation import (
-    CleanTrial,
+    clean_trial,
     filtered_node_perturbation,
     weight_perturbation,
 )
@@ -69,10 +69,7 @@ RULES = {
         WeightNoise(size=SIGMA),
     ),
     "clean second trial": (
-        CleanTrial(
-            trace=weight_perturbation(SIGMA).trace,
-            learning_rate=jnp.array(1e-3),
-        ),
+        clean_trial(weight_perturbation(SIGMA).trace, learning_rate=1e-3),
         WeightNoise(size=SIGMA),
     ),
     "e-prop": (reward_feedback(learning_rate=0.1), OutputNoise(size=0.3)),
@@ -110,6 +107,8 @@ def test_a_rule_reads_what_it_is_told_and_nothing_else(key, name):
 
     floats = [f for f in Seen._fields if f not in ALWAYS_TOLD and f != "response"]
     untold = {f: without(f) for f in floats if f not in rule.told}
+    if "response" not in rule.told:
+        untold["response"] = ~seen.response
     whole, blind = (rule.change(s, memory)[0] for s in (seen, seen._replace(**untold)))
     np.testing.assert_array_equal(whole.W, blind.W)
     assert np.abs(whole.W).max() > 0
@@ -468,6 +467,25 @@ class Untold(NamedTuple):
         return Change(0 * seen.W), memory
 
 
+class Secret(Wide):
+    def change(self, seen, memory):
+        return Change(0.0 * seen.W, W_out=seen.W_out), memory
+
+
+class Empty(NamedTuple):
+    told = frozenset()
+
+    def start(self, network, task):
+        return ()
+
+    def change(self, seen, memory):
+        return Change(0 * seen.W), memory
+
+
+class Plain:
+    told, start, change = Empty.told, Empty.start, Empty.change
+
+
 class Curious(Wide):
     told = frozenset({"rates", "dopamine"})
 
@@ -479,6 +497,9 @@ class Curious(Wide):
         (Wide(), r"Wide changes W \(6, 6\); got \(3,\): return one number a synapse"),
         (reward_feedback(feedback=np.ones(4)), r"feedback B \(6, 1\); got .*4.*: give one number"),
         (make_rule(np.eye(2), tau_e=1.0), "dt ≤ tau_e"),
+        (reward_feedback(), "RewardFeedback reads output noise; got Kicks: choose an exploration"),
+        (weight_perturbation(0.1), "ThreeFactor reads weight noise; got Kicks: choose"),
+        (Secret(), "Secret has a frozen readout; got a change of W_out: give it plastic_readout"),
     ],
 )
 def test_bad_rules_are_refused_with_a_reason(key, rule, match):
@@ -490,6 +511,11 @@ def test_bad_rules_are_refused_with_a_reason(key, rule, match):
 def test_what_is_no_rule_is_refused():
     with pytest.raises(ValueError, match="a rule has told, start and change; got Untold: give it"):
         check_rule(Untold())
+    for rule in (Empty(), Plain()):
+        with pytest.raises(
+            ValueError, match="is a pytree of numbers; got .*: make it a named tuple"
+        ):
+            check_rule(rule)
 
 
 def test_a_change_that_is_not_finite_is_reported(key):
@@ -527,6 +553,9 @@ def test_a_third_factor_is_for_rules_that_have_one(key):
         (lambda: reward_feedback(feedback=[np.nan]), "feedback B is finite"),
         (lambda: miconi(clip=1.0, bound=SoftBound(1.0)), "a clip or a bound"),
         (lambda: miconi(bound=SoftBound(np.inf)), "a soft bound is finite"),
+        (lambda: backpropagation(bound=SoftBound(np.inf)), "a soft bound is finite"),
+        (lambda: supervised_feedback(clip=1.0, bound=SoftBound(1.0)), "a clip or a bound"),
+        (lambda: clean_trial(miconi().trace, learning_rate=-1.0), "learning_rate ≥ 0"),
     ],
 )
 def test_bad_numbers_are_named(make, match):
@@ -552,6 +581,8 @@ def test_learning_keeps_a_structure(key):
     np.testing.assert_allclose(
         learn(key, network, TASK, whole, LEARNER, 20).state.W, plain, rtol=1e-9, atol=1e-12
     )
+    with pytest.raises(ValueError, match=r"weights have the structure; got \d+ beyond the mask"):
+        learn(key, random_network(key, N_UNITS, 2), TASK, rule, LEARNER, 2)
     with pytest.raises(ValueError, match=r"mask and signs .*; got .*: make them for N units"):
         learn(key, network, TASK, structured(free, n_units=4), LEARNER, 2)
 
@@ -603,11 +634,111 @@ def test_gradients_of_two_outputs_agree(key):
     np.testing.assert_allclose(back, forth, rtol=1e-8, atol=1e-12 * float(jnp.abs(back).max()))
 
 
+@pytest.mark.parametrize("name", ["e-prop", "RFLO", "policy gradient"])
+def test_each_output_adds_its_part(key, name):
+    """Two outputs with feedback of their own, against one output at a time."""
+    exploration = OutputNoise(size=0.3, n_outputs=2)
+    learner = dataclasses.replace(LEARNER, exploration=exploration)
+    network = random_network(key, N_UNITS, 2, n_outputs=2)
+    feedback = np.random.default_rng(1).normal(size=(N_UNITS, 2))
+
+    def rule(B):
+        if name == "policy gradient":
+            return policy_gradient(0.3)
+        make = reward_feedback if name == "e-prop" else supervised_feedback
+        return make(feedback=B, readout_rate=0.1)
+
+    both = rule(feedback)
+    state = initial_learning_state(network, _two_outputs(), both, learner)
+    episode = draw_episode(key, jnp.int32(0), _two_outputs(), learner, N_UNITS)
+    seen = learn_trial(state, episode, network, both, learner)[1].seen
+    whole = both.change(seen, ())[0]
+    names = ("output_noise", "output", "target")
+    parts = []
+    for o in range(2):
+        alone = seen._replace(**{n: getattr(seen, n)[:, o] for n in names}, W_out=seen.W_out[o])
+        parts.append(rule(feedback[:, o]).change(alone, ())[0])
+    np.testing.assert_allclose(whole.W, parts[0].W + parts[1].W, rtol=1e-9, atol=1e-13)
+    if name != "policy gradient":
+        np.testing.assert_allclose(whole.W_out, [part.W_out for part in parts], rtol=1e-10)
+
+
+def test_noise_of_other_outputs_is_refused(key):
+    learner = dataclasses.replace(LEARNER, exploration=OutputNoise(size=0.3))
+    network = random_network(key, N_UNITS, 2, n_outputs=2)
+    with pytest.raises(ValueError, match=r"output noise has the outputs \(2,\) .*; got \(\): set"):
+        learn(key, network, _two_outputs(), reward_feedback(), learner, 2)
+
+
 def test_a_readout_of_too_few_outputs_is_refused(key):
     with pytest.raises(ValueError, match=r"outputs \(2,\) of the task; got \(\): give W_out"):
         learn(key, random_network(key, N_UNITS, 2), _two_outputs(), miconi(), LEARNER, 2)
 
 
 def test_dynamics_are_told_as_they_are(key):
-    seen, _ = _seen(key, "BPTT")
-    assert seen.dynamics == Dynamics()
+    learner = dataclasses.replace(LEARNER, dynamics=Dynamics(tau=40.0))
+    network, rule = random_network(key, N_UNITS, 2), miconi()
+    state = initial_learning_state(network, TASK, rule, learner)
+    episode = draw_episode(key, jnp.int32(0), TASK, learner, N_UNITS)
+    assert learn_trial(state, episode, network, rule, learner)[1].seen.dynamics.tau == 40.0
+
+
+def _readout_seen(rates, kicks, weight_noise, reward, baseline):
+    """What a linear readout of three outputs shows, whose "units" are its outputs."""
+    zero = jnp.zeros((len(rates), 3))
+    return Seen(
+        **dict.fromkeys(("fluctuations", "states", "inputs"), zero),
+        rates=rates,
+        kicks=kicks,
+        output_noise=None,
+        weight_noise=weight_noise,
+        **dict.fromkeys(("state", "filtered", "W_out"), jnp.zeros(3)),
+        **dict.fromkeys(("output", "target"), jnp.zeros(len(rates))),
+        response=jnp.ones(len(rates), bool),
+        error=jnp.zeros(()),
+        reward=reward,
+        baseline=baseline,
+        W=jnp.zeros((3, 3)),
+        W_in=zero[:3],
+        condition=jnp.int32(0),
+        trial=jnp.int32(0),
+        dynamics=Dynamics(),
+    )
+
+
+@pytest.mark.parametrize("kind", ["weights", "nodes"])
+def test_perturbation_of_a_linear_readout_decays_as_theory_says(kind):
+    """y_t = v x_t with inputs of strength α² in 3 directions, E = ½ Σ_t |y_t|², and 3 outputs.
+
+    With D = 9 numbers that matter, small noise and a clean baseline, |y|² shrinks by the factor
+    1 − 2 η α² + (D + 2) η² α⁴ a trial: 1 − 1/(D + 2) at the best η = 1/((D + 2) α²) (Züge, Klos &
+    Memmesheimer, PRX 13, 021006).
+    """
+    rng = np.random.default_rng(0)
+    alpha, sigma, best = 1.3, 1e-3, 1 / 11 / 1.3**2
+    X = alpha * np.linalg.qr(rng.normal(size=(5, 3)))[0]  # (T, N), XᵀX = α²
+    v = rng.normal(size=(3, 3))
+    draws = sigma * rng.normal(size=(40000, *((3, 3) if kind == "weights" else (5, 3))))
+
+    def loss(v, noise):
+        weights, nodes = (noise, 0.0) if kind == "weights" else (0.0, noise)
+        return jnp.sum((jnp.asarray(X) @ (v + weights).T + nodes) ** 2) / 2
+
+    def shrunk(draw, eta):
+        if kind == "weights":
+            rule = weight_perturbation(sigma, learning_rate=eta)
+        else:
+            rule = node_perturbation(learning_rate=eta / sigma**2, tau_e=np.inf, plain_sum=True)
+        noise = (jnp.zeros((5, 3)), draw) if kind == "weights" else (draw, jnp.zeros((3, 3)))
+        rewards = (-loss(v, draw), -loss(v, jnp.zeros_like(draw)))
+        change, _ = rule.change(_readout_seen(jnp.asarray(X), *noise, *rewards), ())
+        return loss(v + change.W, 0.0 * draw) / loss(v, 0.0 * draw)
+
+    for eta in (best, 2 * best):
+        ratios = np.asarray(jax.vmap(lambda draw, eta=eta: shrunk(draw, eta))(jnp.asarray(draws)))
+        gain = eta * alpha**2
+        predicted = 1 - 2 * gain + 11 * gain**2
+        error = ratios.std() / np.sqrt(len(ratios))
+        assert abs(ratios.mean() - predicted) < 4 * error, (ratios.mean(), predicted, error)
+        # The control: twice the best rate does not decay as the best one does.
+        assert (abs(ratios.mean() - (1 - 1 / 11)) < 4 * error) == (eta == best)

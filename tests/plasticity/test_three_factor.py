@@ -69,7 +69,7 @@ def test_a_stack_is_its_rules():
         ([miconi(), covariance(degree=1)], "stacked rules have arrays of one shape; .*: make"),
         (
             [miconi(), node_perturbation()],
-            "stacked rules are of one kind; .*: learn by each",
+            "stacked rules are of one kind; .*: give each kind",
         ),
     ],
 )
