@@ -11,7 +11,9 @@ from cases import LEARNER, TASK
 from plasticity.learning.setting import Setting
 from plasticity.meta.estimators import EvolutionStrategy, MetaGradient, Pathwise
 from plasticity.meta.train import MetaTraining, coordinate_scale, meta_train
+from plasticity.model.exploration import OutputNoise
 from plasticity.rules.base import stack
+from plasticity.rules.feedback import reward_feedback
 from plasticity.rules.three_factor import make_rule
 
 # All powers are active from the start, so that one compiled program serves all iterations.
@@ -67,7 +69,9 @@ def train(checkpoint=None) -> dict[str, np.ndarray]:
 
 
 def lifetimes() -> dict[str, np.ndarray]:
-    """Gradients of 3 lifetimes by two estimators, and the 6 lifetimes of 2 rules by 3 networks."""
+    """Gradients of 3 lifetimes by two estimators, lifetimes of 2 rules by 3 networks, and of a
+    rule with a state of another kind.
+    """
     arguments = SETTING.arguments(3, np.arange(3), RULE)
     evolution = ESTIMATOR(*arguments, CONFIG.n_trials)
     pathwise = Pathwise()(*arguments, CONFIG.n_trials)
@@ -76,4 +80,8 @@ def lifetimes() -> dict[str, np.ndarray]:
     W = courses.state.W.reshape(6, 6, 6)
     results = evolution._asdict() | {"W": W, "errors": courses.errors.reshape(6, 6)}
     results |= {"pathwise": pathwise.gradients, "pathwise returns": pathwise.returns}
+    learner = dataclasses.replace(LEARNER, exploration=OutputNoise(size=0.3))
+    rule = reward_feedback(learning_rate=0.1, readout_rate=0.1)
+    other = dataclasses.replace(SETTING, learner=learner, rule=rule).learn(3, np.arange(3), 6)
+    results |= {"W of feedback": other.state.W, "W_out": other.state.W_out}
     return {name: np.asarray(value) for name, value in results.items()}
