@@ -137,22 +137,31 @@ class SupervisedFeedback(_Feedback):
         return self._changes(seen, seen.target - seen.output, one), memory
 
 
-def reward_feedback(**options) -> RewardFeedback:
-    """`RewardFeedback` with its numbers checked; options as in `_checked`."""
-    return RewardFeedback(**_checked(**options))
+def reward_feedback(
+    *, learning_rate=0.01, readout_rate=None, feedback=None, clip=None, bound=None
+) -> RewardFeedback:
+    """A `RewardFeedback`, its numbers checked.
 
-
-def supervised_feedback(**options) -> SupervisedFeedback:
-    """`SupervisedFeedback` with its numbers checked; options as in `_checked`."""
-    return SupervisedFeedback(**_checked(**options))
-
-
-def _checked(*, learning_rate=0.01, readout_rate=None, feedback=None, clip=None, bound=None):
-    """Numbers as arrays; a ``readout_rate`` makes the readout plastic, ``clip`` makes a `Clip`.
+    Args:
+        learning_rate, feedback: as there.
+        readout_rate: η of the readout, which makes it plastic; None freezes it.
+        clip, bound: as in `plasticity.rules.three_factor.make_rule`.
 
     Raises:
         ValueError: a rate < 0, a bound ≤ 0, a clip and a bound, feedback that is not finite.
     """
+    return RewardFeedback(**_checked(learning_rate, readout_rate, feedback, clip, bound))
+
+
+def supervised_feedback(
+    *, learning_rate=0.01, readout_rate=None, feedback=None, clip=None, bound=None
+) -> SupervisedFeedback:
+    """A `SupervisedFeedback`, its numbers checked; arguments and errors as in `reward_feedback`."""
+    return SupervisedFeedback(**_checked(learning_rate, readout_rate, feedback, clip, bound))
+
+
+def _checked(learning_rate, readout_rate, feedback, clip, bound) -> dict[str, Any]:
+    """The fields of a `_Feedback`, as arrays."""
     if feedback is not None:
         feedback = jnp.asarray(feedback, float)
         finite = is_traced(feedback) or bool(jnp.isfinite(feedback).all())
