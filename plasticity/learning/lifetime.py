@@ -12,6 +12,7 @@ the rule's `change` is where θ meets activity.
 
 import warnings
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, NamedTuple
 
 import jax
@@ -31,7 +32,7 @@ from plasticity.learning.trial import (
 )
 from plasticity.model.network import Network
 from plasticity.model.tasks import Task
-from plasticity.rules.base import Rule, RuleStack, as_stack, specialise
+from plasticity.rules.base import Rule, RuleStack, as_stack, check_part, specialise
 from plasticity.rules.three_factor import Given, ThreeFactor
 from plasticity.types import PRNGKey, Scalar, is_traced, require
 
@@ -208,8 +209,7 @@ def check_fit(task: Task, rule: Rule | RuleStack, learner: Learner, n_units: int
     outside = [unit for unit, _ in learner.dynamics.clamped if not 0 <= unit < n_units]
     require(not outside, f"clamped units lie in 0 … {n_units - 1}", outside, "clamp other units")
     rules, kind = as_stack(rule).leaves, type(as_stack(rule).leaves).__name__
-    if hasattr(rules, "check"):
-        rules.check(n_units, task, learner.dynamics)
+    check_part(rules, n_units, task, learner.dynamics)
     noise, explores = _noise(learner, n_units), type(learner.exploration).__name__
     for name, drawn in noise.items():
         there, told = drawn is not None, name.replace("_", " ")
@@ -221,6 +221,7 @@ def check_fit(task: Task, rule: Rule | RuleStack, learner: Learner, n_units: int
         require(given == wanted, f"output noise has the outputs {wanted} of the task", given, fix)
 
 
+@cache
 def _noise(learner: Learner, n_units: int) -> dict[str, Any]:
     """Name in `Seen` → shape of the noise that the learner's exploration draws in a step, or None.
 

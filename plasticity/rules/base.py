@@ -152,9 +152,15 @@ def check_rule(rule: object) -> None:
     )
 
 
-def specialise(rule: Rule) -> Rule:
-    """The rule with what its concrete values let it leave out."""
-    return rule.specialised() if hasattr(rule, "specialised") else rule
+def specialise(part: Any) -> Any:
+    """A rule, or a part of one, with what its concrete values let it leave out."""
+    return part.specialised() if hasattr(part, "specialised") else part
+
+
+def check_part(part: Any, n_units: int, task: Task, dynamics: Dynamics) -> None:
+    """Raise what a rule, or a part of one, has to say of what it does not fit."""
+    if hasattr(part, "check"):
+        part.check(n_units, task, dynamics)
 
 
 @jax.tree_util.register_dataclass

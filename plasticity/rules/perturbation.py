@@ -17,7 +17,7 @@ import numpy as np
 
 from plasticity.model.network import Dynamics, Network, elementwise_derivative, simulate_trial
 from plasticity.model.tasks import Task, mean_error
-from plasticity.rules.base import Change, Seen
+from plasticity.rules.base import Change, Seen, check_part, specialise
 from plasticity.rules.three_factor import Clip, ThreeFactor, checked_bound, checked_rate, compose
 from plasticity.rules.trace import Trace
 from plasticity.types import Leaf, Weights, require
@@ -58,10 +58,6 @@ class FilteredKicks:
         weights = jnp.asarray(weights, seen.rates.dtype)
         return (weights[:, None] * slopes * seen.kicks).T @ seen.rates, memory
 
-    def specialised(self) -> "FilteredKicks":
-        """The trace as it is."""
-        return self
-
     def check(self, n_units: int, task: Task, dynamics: Dynamics) -> None:
         """Raise ValueError if τ < dt."""
         tau = dynamics.tau if self.tau is None else self.tau
@@ -97,13 +93,6 @@ class WeightPerturbation:
     def form(self, seen: Seen, memory: Any) -> tuple[Weights, Any]:
         """The trace of this trial."""
         return seen.weight_noise / self.size**2, memory
-
-    def specialised(self) -> "WeightPerturbation":
-        """The trace as it is."""
-        return self
-
-    def check(self, n_units: int, task: Task, dynamics: Dynamics) -> None:
-        """Fits every task."""
 
 
 def weight_perturbation(size: float, **options) -> ThreeFactor:
@@ -160,11 +149,11 @@ class CleanTrial:
 
     def specialised(self) -> "CleanTrial":
         """The rule whose trace leaves out what its concrete values make zero."""
-        return replace(self, trace=self.trace.specialised())
+        return replace(self, trace=specialise(self.trace))
 
     def check(self, n_units: int, task: Task, dynamics: Dynamics) -> None:
         """Raise ValueError for a trace that does not fit."""
-        self.trace.check(n_units, task, dynamics)
+        check_part(self.trace, n_units, task, dynamics)
 
 
 def clean_trial(trace: Trace, *, learning_rate=0.01, clip=None, bound=None) -> CleanTrial:

@@ -10,7 +10,7 @@ from jaxtyping import ArrayLike, Bool, Float
 
 from plasticity.model.network import Dynamics, Network
 from plasticity.model.tasks import Task
-from plasticity.rules.base import Change, Rule, Seen, specialise
+from plasticity.rules.base import Change, Rule, Seen, check_part, specialise
 from plasticity.types import Leaf, require
 
 
@@ -78,8 +78,7 @@ class Structured:
         shapes = (jnp.shape(self.mask)[-2:], jnp.shape(self.signs)[-1:])
         wanted = ((n_units, n_units), (n_units,))
         require(shapes == wanted, f"mask and signs {wanted}", shapes, "make them for N units")
-        if hasattr(self.rule, "check"):
-            self.rule.check(n_units, task, dynamics)
+        check_part(self.rule, n_units, task, dynamics)
 
     def check_network(self, network: Network) -> None:
         """Raise ValueError for a network that does not have the structure."""

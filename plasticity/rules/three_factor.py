@@ -15,7 +15,7 @@ import numpy as np
 
 from plasticity.model.network import Dynamics, Network
 from plasticity.model.tasks import Task
-from plasticity.rules.base import _ONE_RULE, Change, Seen
+from plasticity.rules.base import _ONE_RULE, Change, Seen, check_part, specialise
 from plasticity.rules.trace import Polynomial, Trace
 from plasticity.types import Leaf, Scalar, Weights, is_traced, require
 
@@ -172,11 +172,11 @@ class ThreeFactor:
 
     def specialised(self) -> "ThreeFactor":
         """The rule whose trace leaves out what its concrete values make zero."""
-        return replace(self, trace=self.trace.specialised())
+        return replace(self, trace=specialise(self.trace))
 
     def check(self, n_units: int, task: Task, dynamics: Dynamics) -> None:
         """Raise ValueError for a trace that does not fit."""
-        self.trace.check(n_units, task, dynamics)
+        check_part(self.trace, n_units, task, dynamics)
 
 
 def make_rule(

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 
 from plasticity.model.network import Dynamics, Network
 from plasticity.model.tasks import Task
-from plasticity.rules.base import Seen
+from plasticity.rules.base import Seen, check_part, specialise
 from plasticity.types import (
     Activity,
     Coefficients,
@@ -33,6 +33,8 @@ from plasticity.types import (
 @runtime_checkable
 class Trace(Protocol):
     """What a synapse remembers of a trial, for `plasticity.rules.three_factor.ThreeFactor`.
+
+    It may have ``parameters``, ``with_parameters``, ``specialised`` and ``check``, as a rule may.
 
     Attributes:
         told: names of the fields of `Seen` that it reads.
@@ -69,10 +71,6 @@ class _Accumulated:
     def start(self, network: Network, task: Task) -> Any:
         """Nothing."""
         return ()
-
-    def specialised(self):
-        """The trace as it is."""
-        return self
 
     def check(self, n_units: int, task: Task, dynamics: Dynamics) -> None:
         """Raise ValueError if τ_e < dt."""
@@ -196,11 +194,11 @@ class Frozen:
 
     def specialised(self) -> "Frozen":
         """Frozen is what the trace leaves after what it can leave out."""
-        return replace(self, trace=self.trace.specialised())
+        return replace(self, trace=specialise(self.trace))
 
     def check(self, n_units: int, task: Task, dynamics: Dynamics) -> None:
         """Raise what the trace raises."""
-        self.trace.check(n_units, task, dynamics)
+        check_part(self.trace, n_units, task, dynamics)
 
 
 def decay_weights(

@@ -422,6 +422,26 @@ def test_a_rule_of_ones_own_learns_and_is_learned(key):
         Pathwise(mode="forward")(*given)
 
 
+class LastOnly(NamedTuple):
+    """A trace with the members of the protocol and none beside."""
+
+    scale: float = 1.0
+    told = frozenset({"rates"})
+
+    def start(self, network, task):
+        return ()
+
+    def form(self, seen, memory):
+        return self.scale * jnp.outer(seen.rates[-1], seen.rates[-1]), memory
+
+
+def test_a_trace_of_ones_own_is_composed(key):
+    network = random_network(key, N_UNITS, 2)
+    composed = learn(key, network, TASK, compose(LastOnly(), learning_rate=0.05), LEARNER, 6)
+    alone = learn(key, network, TASK, LastRate(0.05), LEARNER, 6)
+    np.testing.assert_allclose(composed.errors, alone.errors, rtol=1e-9)
+
+
 def test_pathwise_gradients_of_a_function_trace_are_those_of_the_polynomial(key):
     """r Δ³ written as a function, and as the term (1, 3)."""
 
