@@ -5,6 +5,7 @@ One table, so that nothing is listed twice: what an experiment needs follows fro
 
 from collections.abc import Iterable
 
+from companion.algorithms import AlgorithmComparison, AlgorithmTuning
 from companion.dissection import KnockOuts, SparseRules, Transfer
 from companion.estimators import EstimatorSignal
 from companion.experiment import Experiment
@@ -16,6 +17,9 @@ from companion.rule_comparison import RuleComparison, RuleTuning
 from companion.rule_dynamics import RuleDynamics
 from companion.settings import QUIRKS
 from plasticity.types import require
+
+# Tasks of chapter 10.
+CONTESTED = ("association", "integration")
 
 
 def catalogued(experiments: Iterable[Experiment]) -> dict[str, Experiment]:
@@ -70,5 +74,7 @@ EXPERIMENTS: dict[str, Experiment] = catalogued(
         SparseRules(),
         Transfer(),
         RuleDynamics(),
+        *(AlgorithmTuning.of(task) for task in CONTESTED),
+        *(AlgorithmComparison.of(task) for task in CONTESTED),
     ]
 )

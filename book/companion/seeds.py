@@ -38,6 +38,12 @@ SEEDS: dict[str, Seed] = {
     "confirmation": Seed(28, "chapter 07: the two best rules once more"),
     "test, association": Seed(29, "chapter 07: comparison of rules on delayed association"),
     "test, integration": Seed(30, "chapter 07: comparison of rules on evidence integration"),
+    "choice of algorithms": Seed(31, "chapter 10: choice of the free numbers of algorithms"),
+    "algorithms, association": Seed(32, "chapter 10: comparison on delayed association"),
+    "algorithms, integration": Seed(33, "chapter 10: comparison on evidence integration"),
+    "algorithms, long delay": Seed(34, "chapter 10: comparison in the setting of chapter 02"),
+    "alignment": Seed(35, "chapter 10: networks whose updates are compared with the gradient"),
+    "single kick": Seed(36, "chapter 10: networks that are kicked once"),
 }
 
 

@@ -11,6 +11,7 @@ the rule's `change` is where θ meets activity.
 """
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, NamedTuple
@@ -47,6 +48,7 @@ class Lifetime(NamedTuple):
         third_factors: what multiplied the trace, (…, H).
         correct: whether the error was below the learner's bound, (…, H); false after a blow-up.
         conditions: (…, H).
+        observed: what ``observe`` returned for each trial, (…, H, …); None without it.
     """
 
     state: LearningState
@@ -55,6 +57,10 @@ class Lifetime(NamedTuple):
     third_factors: Float[Array, "*batch H"]
     correct: Bool[Array, "*batch H"]
     conditions: Int[Array, "*batch H"]
+    observed: Any = None
+
+
+Observer = Callable[[LearningState, Episode, Outcome], Any]
 
 
 def learn(
@@ -67,6 +73,8 @@ def learn(
     *,
     state: LearningState | None = None,
     third_factor: Float[Array, "*batch H"] | None = None,
+    noise_scale: Float[Array, "*batch"] | None = None,
+    observe: Observer | None = None,
     batch_size: int | None = None,
 ) -> Lifetime:
     """Lifetimes of ``n_trials`` trials for every rule and every network.
@@ -82,6 +90,11 @@ def learn(
         state: that of an earlier `Lifetime` of the same arguments, to go on from it.
         third_factor: (rules, networks, H) numbers that take the place of the third factor of a
             `ThreeFactor` (a yoked control).
+        noise_scale: (rules, networks) numbers by which all that exploration adds is multiplied, so
+            that one program serves explorations of any size. A rule that is told the size of its
+            noise is given that of the product.
+        observe: of the state before a trial, its episode and its outcome, what is to be kept of
+            each trial. Equal functions share one compilation, so give one of a module.
         batch_size: lifetimes advanced together by each core; by default so many that their
             weights fill 1 MiB of its cache.
 
@@ -99,7 +112,7 @@ def learn(
     report_vain_exploration(rule, learner, network.W.shape[-1])
     if third_factor is not None:
         check_third_factor(rule)
-    program = LifetimeProgram(learner=learner, n_trials=n_trials)
+    program = LifetimeProgram(learner=learner, n_trials=n_trials, observe=observe)
     if batch_size is None:
         batch_size = max(1, 2**20 // (network.W.shape[-1] ** 2 * network.W.dtype.itemsize))
     lifetimes = map_lifetimes(
@@ -107,7 +120,7 @@ def learn(
         key,
         network,
         specialised(rule),
-        each={"state": state, "third_factor": third_factor},
+        each={"state": state, "third_factor": third_factor, "noise_scale": noise_scale},
         shared={"task": task},
         batch_size=batch_size,
     )
@@ -122,10 +135,12 @@ class LifetimeProgram:
     Attributes:
         learner: how it learns.
         n_trials: H.
+        observe: what to keep of each trial, as in `learn`.
     """
 
     learner: Learner
     n_trials: int
+    observe: Observer | None = None
 
     def __call__(
         self,
@@ -136,19 +151,23 @@ class LifetimeProgram:
         task: Task,
         state: LearningState | None = None,
         third_factor: Float[Array, "H"] | None = None,
+        noise_scale: Scalar | None = None,
     ) -> Lifetime:
         """One lifetime; the arguments are those of `learn`, for one network and one rule."""
 
-        def trial(state, third_factor):
-            episode = draw_episode(key, state.trial, task, self.learner, network.W.shape[0])
+        def trial(before, third_factor):
+            episode = draw_episode(key, before.trial, task, self.learner, network.W.shape[0])
+            if noise_scale is not None:
+                episode = episode.scaled(noise_scale)
             by = yoked(rule, third_factor)
-            state, outcome = learn_trial(state, episode, network, by, self.learner)
-            return state, trial_numbers(state, episode, outcome, self.learner)
+            state, outcome = learn_trial(before, episode, network, by, self.learner)
+            seen = None if self.observe is None else self.observe(before, episode, outcome)
+            return state, (trial_numbers(state, episode, outcome, self.learner), seen)
 
         if state is None:
             state = initial_learning_state(network, task, rule, self.learner)
-        state, numbers = jax.lax.scan(trial, state, third_factor, length=self.n_trials)
-        return Lifetime(state, *numbers)
+        state, (numbers, seen) = jax.lax.scan(trial, state, third_factor, length=self.n_trials)
+        return Lifetime(state, *numbers, seen)
 
 
 def trial_numbers(state: LearningState, episode: Episode, outcome: Outcome, learner: Learner):

@@ -102,6 +102,12 @@ class Episode(NamedTuple):
     output_noise: Float[Array, "T *O"] | None = None
     weight_noise: Weights | None = None
 
+    def scaled(self, scale: Scalar) -> "Episode":
+        """The same trial with kicks and noise times ``scale``."""
+        noise = (self.kicks, self.output_noise, self.weight_noise)
+        kicks, output, weights = jax.tree.map(lambda a: scale * a, noise)
+        return self._replace(kicks=kicks, output_noise=output, weight_noise=weights)
+
 
 class Outcome(NamedTuple):
     """What happened in a trial.
