@@ -12,13 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from companion.algorithms import (
-    NUMBERS,
-    Algorithm,
-    AlgorithmTuning,
-    Contest,
-    replace_learner,
-)
+from companion.algorithms import AlgorithmTuning
+from companion.contest import NUMBERS, Algorithm, Contest, replace_learner
 from companion.experiment import Experiment, Variable
 from companion.labels import term_labels
 from companion.learned_rule import ODD, Selection, learned_coefficients

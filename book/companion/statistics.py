@@ -65,12 +65,15 @@ def survival_curve(result: TrialsToCriterion | xr.Dataset, horizon: int) -> Surv
 
 
 def bootstrap_interval(
-    *samples, statistic=np.mean, seed: int = 0, n_resamples: int = 9999
+    *samples, statistic=np.mean, seed: int = 0, n_resamples: int = 9999, family: int = 1
 ) -> Interval:
     """95% percentile bootstrap of ``statistic(*samples, axis)``, resampling runs together.
 
     Several samples are paired: resampling keeps the runs of one network side by side. Two samples
     want a statistic of two, such as `mean_difference`.
+
+    Args:
+        family: number of intervals that are to hold together with 95% (Bonferroni).
 
     Raises:
         ValueError: fewer than two runs, or samples of different lengths.
@@ -85,6 +88,7 @@ def bootstrap_interval(
         paired=len(arrays) > 1,
         vectorized=True,
         method="percentile",
+        confidence_level=1 - 0.05 / family,
         n_resamples=n_resamples,
         # Same draws, but a few of them in the cache at a time, not all in memory.
         batch=max(1, _AT_ONCE // lengths[0]),
@@ -92,6 +96,18 @@ def bootstrap_interval(
     )
     low, high = outcome.confidence_interval
     return Interval(float(statistic(*arrays, axis=-1)), float(low), float(high))
+
+
+def detectable_difference(
+    first, second, n: int, *, family: int = 1, level: float = 0.05, power: float = 0.8
+) -> float:
+    """The mean difference that n pairs find with this power, if they spread as these pairs do.
+
+    (z_{1 − level/2·family} + z_power) · s / √n, s the standard deviation of the differences.
+    """
+    spread = np.std(np.asarray(first, float) - np.asarray(second, float), ddof=1)
+    quantiles = stats.norm.ppf([1 - level / (2 * family), power])
+    return float(quantiles.sum() * spread / np.sqrt(n))
 
 
 def mean_difference(first, second, axis: int = -1) -> np.ndarray | np.floating:

@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from companion import figures
+from companion.contest import FAMILIES
 from companion.rule_comparison import CONTROLS, RULES
 from companion.statistics import Survival
 from matplotlib.colors import to_rgba
@@ -12,6 +13,8 @@ TOGETHER = {
     "chapter 02": list(RULES),
     "controls": ["(3,3)", *CONTROLS],
     "chapter 09": ["untrained", "(3,3)", "(1,1)", "(1,5)", "learned", "node perturbation"],
+} | {
+    family: ["learned", *(n for n in names if n != "learned")] for family, names in FAMILIES.items()
 }
 
 

@@ -1,5 +1,6 @@
 import dataclasses
 import sys
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -12,11 +13,13 @@ from hypothesis import strategies as st
 
 from plasticity.learning.lifetime import learn
 from plasticity.learning.trial import Learner, draw_episode, initial_learning_state, learn_trial
-from plasticity.model.exploration import Kicks
+from plasticity.model.exploration import Kicks, OutputNoise, WeightNoise
 from plasticity.model.network import Dynamics, random_network
 from plasticity.model.tasks import delayed_association, evidence_integration
 from plasticity.rules import trace
 from plasticity.rules.base import stack
+from plasticity.rules.feedback import reward_feedback
+from plasticity.rules.perturbation import weight_perturbation
 from plasticity.rules.three_factor import (
     ScaledPredictionError,
     ThreeFactor,
@@ -342,3 +345,40 @@ def test_a_network_for_other_inputs_is_refused(key):
 def test_bad_learners_are_named(options, match):
     with pytest.raises(ValueError, match=match):
         Learner(**options)
+
+
+@pytest.mark.parametrize(
+    ("at_unit", "scaled", "make"),
+    [
+        (Kicks(rate=20.0, amplitude=1.0), Kicks(rate=20.0, amplitude=0.4), covariance),
+        (OutputNoise(size=1.0), OutputNoise(size=0.4), reward_feedback),
+        (WeightNoise(size=1.0), WeightNoise(size=0.4), partial(weight_perturbation, 0.4)),
+    ],
+)
+def test_noise_is_scaled_rule_by_rule(key, at_unit, scaled, make):
+    network, rule = random_network(key, N_UNITS, 2), make(learning_rate=1e-3)
+    batch = jax.tree.map(lambda a: jnp.stack([a, a]), network)
+    rules, scale = stack([rule, rule]), jnp.array([[1.0, 1.0], [0.4, 0.4]])
+    unit = dataclasses.replace(LEARNER, exploration=at_unit)
+    both = learn(key, batch, TASK, rules, unit, 6, noise_scale=scale)
+    as_drawn = learn(key, batch, TASK, rule, unit, 6)
+    as_scaled = learn(key, batch, TASK, rule, dataclasses.replace(LEARNER, exploration=scaled), 6)
+    np.testing.assert_allclose(both.errors[0], as_drawn.errors, rtol=1e-12)
+    # Amplitudes multiply in another order: equal but for the last bits.
+    np.testing.assert_allclose(both.errors[1], as_scaled.errors, rtol=1e-9)
+    assert np.abs(both.errors[0] - both.errors[1]).max() > 1e-4
+
+
+def _looked_at(before, episode, outcome):
+    return before.trial, outcome.error, outcome.change
+
+
+def test_what_is_observed_of_each_trial(key):
+    network, rule = _network(key), covariance(learning_rate=1e-3)
+    plain = learn(key, network, TASK, rule, LEARNER, 5)
+    seen = learn(key, network, TASK, rule, LEARNER, 5, observe=_looked_at)
+    trials, errors, changes = seen.observed
+    assert plain.observed is None
+    np.testing.assert_array_equal(trials, np.arange(5))
+    np.testing.assert_array_equal(errors, plain.errors)
+    np.testing.assert_allclose(changes.sum(axis=0), plain.state.W - network.W, atol=1e-12)
