@@ -291,7 +291,8 @@ class SingleKick:
     def draw(self, key, dt: float, n_steps: int, n_units: int) -> Noise:
         """The kick of one trial."""
         # Drawn as an integer: a float of another precision would be another draw.
-        sign = 2.0 * jax.random.randint(key, (), 0, 2, jnp.int32) - 1.0
+        up = jax.random.randint(key, (), 0, 2, jnp.int32) == 1
+        sign = jnp.where(up, 1.0, -1.0)
         kicks = jnp.zeros((n_steps, n_units))
         return Noise(kicks.at[round(self.time / dt), self.unit].set(sign * self.size))
 
@@ -351,7 +352,7 @@ class KickAlignment(Experiment):
 
     selection: Selection = Selection()
     n_units: int = 200
-    n_networks: int = 20
+    n_networks: int = 12
     n_trials: int = 253
 
     def coordinates(self):

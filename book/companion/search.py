@@ -34,7 +34,7 @@ class Search(NamedTuple):
 
 
 ROUNDS = ("grid", "short", "near", "last")
-BRIEFLY = Search(grid=(4, 2), short=(2, 2), near=(1, 2), moves=1, last=(2, 4))
+BRIEFLY = Search(grid=(4, 2), short=(2, 2), near=(1, 2), moves=1, last=(2, 2))
 _ROWS, _COLUMNS = 4, 64  # points and networks of one program
 
 

@@ -9,7 +9,17 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from companion import effects, gradients, learned_rule, meta_training, rule_dynamics, settings
+from companion import (
+    algorithms,
+    alignment,
+    effects,
+    gradients,
+    learned_rule,
+    meta_training,
+    rule_dynamics,
+    search,
+    settings,
+)
 from companion import experiment as experiments
 from companion import statistics as resampling
 from plasticity.dynamics import fixed_points, points, portrait
@@ -52,6 +62,15 @@ GROUPS: dict[str, tuple[Callable, ...]] = {
         portrait.point_measures,
         effects.rule_effect,
         rule_dynamics.RuleDynamics,
+    ),
+    "Other algorithms": (
+        search.Search,
+        algorithms.AlgorithmTuning,
+        algorithms.AlgorithmComparison,
+        alignment.AlgorithmAlignment,
+        alignment.TermAlignment,
+        alignment.SingleKick,
+        alignment.KickAlignment,
     ),
 }
 
