@@ -5,7 +5,8 @@ One table, so that nothing is listed twice: what an experiment needs follows fro
 
 from collections.abc import Iterable
 
-from companion.algorithms import AlgorithmComparison, AlgorithmTuning
+from companion.algorithms import AlgorithmComparison, AlgorithmCost, AlgorithmTuning
+from companion.alignment import AlgorithmAlignment, KickAlignment, TermAlignment
 from companion.dissection import KnockOuts, SparseRules, Transfer
 from companion.estimators import EstimatorSignal
 from companion.experiment import Experiment
@@ -76,5 +77,9 @@ EXPERIMENTS: dict[str, Experiment] = catalogued(
         RuleDynamics(),
         *(AlgorithmTuning.of(task) for task in CONTESTED),
         *(AlgorithmComparison.of(task) for task in CONTESTED),
+        AlgorithmCost(),
+        AlgorithmAlignment(),
+        TermAlignment(),
+        KickAlignment(),
     ]
 )
