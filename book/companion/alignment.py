@@ -29,7 +29,7 @@ from plasticity.model.tasks import Task
 from plasticity.rules.backpropagation import backpropagation
 from plasticity.rules.base import stack
 from plasticity.rules.perturbation import clean_trial
-from plasticity.rules.three_factor import single_term
+from plasticity.rules.three_factor import single_term, zero
 from plasticity.rules.trace import FunctionTrace, Polynomial, Trace
 
 STAGES = ("untrained", "halfway")
@@ -204,15 +204,94 @@ class AlgorithmAlignment(_Aligned):
 
     def _of_group(self, index: int, stage: str, runs, n: int, tuning, selection) -> list[tuple]:
         """Updates (n, S) and gradient (S,) of each network."""
-        name = self.compared[index]
-        contest = self.contest(name, selection)
-        values, _ = _chosen(tuning.sel(algorithm=name))
-        held = _held(values)
-        networks = self.networks(stage, runs, tuning, selection)
-        rules = stack([contest.rule(held, np.ones(2))])
-        updates = self.updates(contest, rules, [held["exploration"]], networks, runs, n)[0]
+        contest, networks, updates = self._made(index, stage, runs, n, tuning, selection)
         gradients = error_gradient(contest.setting, self.keys(contest, runs), networks)
         return list(zip(updates, gradients, strict=True))
+
+    def _made(self, index: int, stage: str, runs, n: int, tuning, selection) -> tuple:
+        """Contest, networks, and their updates (networks, n, S)."""
+        name = self.compared[index]
+        contest = self.contest(name, selection)
+        held = _held(_chosen(tuning.sel(algorithm=name))[0])
+        networks = self.networks(stage, runs, tuning, selection)
+        rules = stack([contest.rule(held, np.ones(2))])
+        where = (networks, runs, n)
+        return contest, networks, self.updates(contest, rules, [held["exploration"]], *where)[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpdateProgress(AlgorithmAlignment):
+    """By how much a single update of each algorithm lowers the error, at steps of several sizes.
+
+    A cosine counts all that an update has beside the gradient as loss, also where it moves weights
+    that nothing depends on; this counts what the update does. All updates of an algorithm in a
+    network are divided by their common r.m.s. and applied one by one, times each step. (Ours.)
+
+    Attributes:
+        steps: r.m.s. changes of a weight.
+        n_trials: in which the error is measured, without exploration.
+    """
+
+    name = "update_progress"
+    title = "Decrease of the error after one update, by the size of the step"
+    variables = {
+        "decrease": Variable(
+            ("algorithm", "stage", "network", "step"), "of the mean error, mean over updates"
+        ),
+        "first": Variable(
+            ("algorithm", "network", "step"), "decrease by the first four updates, untrained"
+        ),
+    }
+
+    n_updates: int = 32
+    averages: tuple[int, ...] = (1,)
+    steps: tuple[float, ...] = tuple(float(f"{10 ** (e / 2):.3g}") for e in range(-9, -1))
+    n_trials: int = 4
+
+    def coordinates(self):
+        return super().coordinates() | {"step": list(self.steps)}
+
+    def measure_one(self, index: int, tuning: xr.Dataset, selection: xr.Dataset):
+        needs = {"tuning": tuning, "selection": selection}
+        decreases = [
+            np.concatenate(
+                [
+                    self._decreases(index, st, runs, self.n_updates, **needs)
+                    for runs in self._groups()
+                ]
+            )
+            for st in STAGES
+        ]
+        first = decreases[0][:, :VERIFIED].mean(axis=1)
+        return {"decrease": np.stack(decreases).mean(axis=2), "first": first}
+
+    def measure_one_again(
+        self, index: int, recorded: xr.Dataset, tuning: xr.Dataset, selection: xr.Dataset
+    ):
+        # As many updates as recorded, for it is their common size that a step is measured in.
+        runs, needs = range(min(2, self.n_networks)), {"tuning": tuning, "selection": selection}
+        decreases = self._decreases(index, STAGES[0], runs, self.n_updates, **needs)
+        return {"first": decreases[:, :VERIFIED].mean(axis=1)}
+
+    def _decreases(self, index: int, stage: str, runs, n: int, tuning, selection) -> np.ndarray:
+        """Of the error by each update at each step, (networks, n, steps)."""
+        contest, networks, updates = self._made(index, stage, runs, n, tuning, selection)
+        W = np.asarray(networks.W)
+        size = np.sqrt(np.mean(updates**2, axis=(1, 2), keepdims=True))
+        unit = (updates / np.where(size > 0, size, 1.0)).reshape(*updates.shape[:2], *W.shape[1:])
+        moved = unit[:, :, None] * np.asarray(self.steps)[:, None, None]
+        tried = (W[:, None, None] + moved).reshape(-1, *W.shape[1:])
+        each = len(tried) // len(W)
+        before = self._error(contest, runs, networks, 1)
+        repeated = jax.tree.map(lambda a: jnp.repeat(a, each, axis=0), networks)
+        after = self._error(contest, runs, repeated._replace(W=jnp.asarray(tried)), each)
+        return before[:, None, None] - after.reshape(len(W), n, len(self.steps))
+
+    def _error(self, contest: Contest, runs, networks: Network, each: int) -> np.ndarray:
+        keys = jnp.repeat(self.keys(contest, runs), each, axis=0)
+        learner = replace_learner(contest.setting, exploration=Kicks(rate=0.0)).learner
+        run = learn(keys, networks, contest.setting.task, zero(), learner, self.n_trials)
+        return np.asarray(run.errors, float).mean(axis=-1)
 
 
 @dataclass(frozen=True, kw_only=True)

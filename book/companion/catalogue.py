@@ -6,7 +6,12 @@ One table, so that nothing is listed twice: what an experiment needs follows fro
 from collections.abc import Iterable
 
 from companion.algorithms import AlgorithmComparison, AlgorithmCost, AlgorithmTuning
-from companion.alignment import AlgorithmAlignment, KickAlignment, TermAlignment
+from companion.alignment import (
+    AlgorithmAlignment,
+    KickAlignment,
+    TermAlignment,
+    UpdateProgress,
+)
 from companion.dissection import KnockOuts, SparseRules, Transfer
 from companion.estimators import EstimatorSignal
 from companion.experiment import Experiment
@@ -80,6 +85,7 @@ EXPERIMENTS: dict[str, Experiment] = catalogued(
         AlgorithmCost(),
         AlgorithmAlignment(),
         TermAlignment(),
+        UpdateProgress(),
         KickAlignment(),
     ]
 )
