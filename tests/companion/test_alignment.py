@@ -8,6 +8,7 @@ from companion.alignment import (
     KickAlignment,
     SingleKick,
     TermAlignment,
+    UpdateProgress,
     _kicked_learner,
     alignment,
     cosine,
@@ -98,6 +99,20 @@ def test_terms_are_aligned_each_for_itself(monkeypatch, needs):
     assert found.cosine.shape == (1, 2, 36, 2) and np.isfinite(found.cosine).all()
     # A constant trace points where it points, whatever the trial; (0,0) is a term like others.
     assert np.abs(found.cosine).max() <= 1
+
+
+def test_the_error_falls_as_the_gradient_says_for_a_small_step(monkeypatch, needs):
+    experiment = UpdateProgress(
+        tuning=TUNING, n_networks=1, n_before=4, n_updates=4, steps=(1e-6, 0.3), n_trials=_QUIET
+    )
+    found = verified(monkeypatch, experiment, "first", **needs)
+    for index, name in enumerate(NAMES):
+        ((updates, gradient),) = experiment._of_group(index, "untrained", range(1), 4, **needs)
+        expected = 1e-6 * (updates @ gradient).mean() / np.sqrt(np.mean(updates**2))
+        decrease = found["first"].sel(algorithm=name, network=0, step=1e-6)
+        # Second order of a step of 1e-6 in 64 weights, beside the first.
+        np.testing.assert_allclose(decrease, expected, rtol=1e-3)
+    assert not np.allclose(found.decrease.sel(step=0.3), 3e5 * found.decrease.sel(step=1e-6))
 
 
 def test_one_unit_is_kicked_once_up_or_down():
