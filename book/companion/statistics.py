@@ -61,6 +61,8 @@ def survival_curve(result: TrialsToCriterion | xr.Dataset, horizon: int) -> Surv
 
     p = padded(estimate.probabilities, 1.0)
     low, high = padded(interval.low.probabilities, 0.0), padded(interval.high.probabilities, 1.0)
+    # Where none is left: of n runs that all got there (Clopper and Pearson).
+    high = np.where(p > 0, high, 1 - 0.025 ** (1 / len(trials)))
     return Survival(times, p, np.minimum(low, p), np.maximum(high, p))
 
 
@@ -108,6 +110,20 @@ def detectable_difference(
     spread = np.std(np.asarray(first, float) - np.asarray(second, float), ddof=1)
     quantiles = stats.norm.ppf([1 - level / (2 * family), power])
     return float(quantiles.sum() * spread / np.sqrt(n))
+
+
+def rank_correlation(x, y, *, seed: int = 0, n_resamples: int = 9999) -> tuple[float, float]:
+    """Spearman's ρ of two rows of numbers, and p of a permutation of one of them, two-sided."""
+    standard = [stats.zscore(stats.rankdata(np.asarray(values, float))) for values in (x, y)]
+
+    def statistic(shuffled, axis=-1):
+        return np.mean(shuffled * standard[1], axis=axis)
+
+    options = {"permutation_type": "pairings", "vectorized": True, "n_resamples": n_resamples}
+    test = stats.permutation_test(
+        standard[:1], statistic, rng=np.random.default_rng(seed), **options
+    )
+    return float(test.statistic), float(test.pvalue)
 
 
 def mean_difference(first, second, axis: int = -1) -> np.ndarray | np.floating:
