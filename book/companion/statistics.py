@@ -100,6 +100,19 @@ def bootstrap_interval(
     return Interval(float(statistic(*arrays, axis=-1)), float(low), float(high))
 
 
+def paired_interval(first, second, *, family: int = 1) -> Interval:
+    """mean(first − second) of hundreds of pairs, with its 95% interval by the normal distribution.
+
+    Args:
+        family: number of intervals that are to hold together with 95% (Bonferroni); their tails are
+            thinner than what a bootstrap of some thousand resamples knows of them.
+    """
+    differences = np.asarray(first, float) - np.asarray(second, float)
+    mean, error = float(differences.mean()), stats.sem(differences)
+    reach = float(stats.norm.ppf(1 - 0.025 / family) * error)
+    return Interval(mean, mean - reach, mean + reach)
+
+
 def detectable_difference(
     first, second, n: int, *, family: int = 1, level: float = 0.05, power: float = 0.8
 ) -> float:

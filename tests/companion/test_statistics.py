@@ -3,13 +3,17 @@ import pytest
 import xarray as xr
 from companion.statistics import (
     bootstrap_interval,
+    detectable_difference,
     mean_difference,
     mean_ratio,
+    paired_interval,
+    rank_correlation,
     share_closed,
     survival_curve,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from plasticity.learning.criterion import TrialsToCriterion, restricted_mean, trials_to_criterion
 
@@ -113,3 +117,48 @@ def test_ratios_and_shares_are_those_of_the_means():
     np.testing.assert_allclose(share_closed(reference, start, reference), 1.0)
     interval = bootstrap_interval(rule[0], start[0], statistic=mean_ratio)
     assert interval.low < ratio[0] < interval.high < 1.0
+
+
+def test_paired_intervals_are_of_differences_and_widen_with_their_family():
+    rng = np.random.default_rng(0)
+    common = 100 * rng.normal(size=2000)
+    first, second = common + rng.normal(1.0, 1.0, 2000), common
+    one = paired_interval(first, second)
+    boot = bootstrap_interval(first, second, statistic=mean_difference)
+    # 2,000 pairs of s.d. 1: ends 0.044 away; the bootstrap's own ends are known to some percent.
+    np.testing.assert_allclose(one, boot, atol=0.01)
+    many = paired_interval(first, second, family=32)
+    wide = bootstrap_interval(first, second, statistic=mean_difference, family=32)
+    assert many.high - many.low > 1.5 * (one.high - one.low)
+    np.testing.assert_allclose(many, wide, atol=0.02)
+
+
+def test_what_a_number_of_pairs_finds():
+    rng = np.random.default_rng(1)
+    first, second = rng.normal(size=(2, 4000))
+    # (1.96 + 0.84) √2 / √100
+    assert detectable_difference(first, second, 100) == pytest.approx(0.396, rel=0.05)
+    assert detectable_difference(first, second, 100, family=16) > 0.45
+    pairs = rng.normal(size=(2000, 2, 100)) + np.array([[[0.396]], [[0.0]]]).swapaxes(0, 1)
+    found = [paired_interval(a, b) for a, b in pairs]
+    # Power 0.8 within three standard errors of 2,000 tries, 0.027.
+    assert np.mean([one.low > 0 for one in found]) == pytest.approx(0.8, abs=0.04)
+
+
+def test_rank_correlations_are_those_of_scipy_and_chance_is_no_finding():
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=14)
+    y = x + rng.normal(size=14)
+    rho, p = rank_correlation(x, y)
+    assert rho == pytest.approx(stats.spearmanr(x, y).statistic)
+    assert p == pytest.approx(stats.spearmanr(x, y).pvalue, abs=0.02)
+    assert rank_correlation(x, np.exp(x))[0] == pytest.approx(1.0)
+    chance = [rank_correlation(*rng.normal(size=(2, 10)), n_resamples=199)[1] for _ in range(100)]
+    assert np.mean(np.array(chance) < 0.05) < 0.15
+
+
+def test_a_curve_that_reaches_zero_keeps_a_band():
+    result = TrialsToCriterion(np.arange(1, 101), np.ones(100, bool))
+    curve = survival_curve(result, 120)
+    # None of 100 is left: at most 1 − 0.025^(1/100) of all, with 97.5%.
+    assert curve.fraction[-1] == 0 and curve.high[-1] == pytest.approx(0.036, abs=0.001)
