@@ -151,9 +151,8 @@ def first_errors(contest: Contest, point, units, seed: int, runs, n_trials: int)
     values = contest.values(point)
     rules = stack([contest.rule(values, np.asarray(units))])
     n_updates = n_trials // contest.algorithm.trials
-    return np.asarray(contest.learn(seed, runs, n_updates, rules, [values["exploration"]]).errors)[
-        0
-    ]
+    lifetimes = contest.learn(seed, runs, n_updates, rules, [values["exploration"]])
+    return np.asarray(lifetimes.errors)[0]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,10 +13,11 @@ import numpy as np
 import xarray as xr
 
 from companion.algorithms import AlgorithmTuning
-from companion.contest import NUMBERS, Algorithm, Contest, replace_learner
+from companion.contest import NUMBERS, Algorithm, Contest, quiet_learner
 from companion.experiment import Experiment, Variable
 from companion.labels import term_labels
 from companion.learned_rule import ODD, Selection, learned_coefficients
+from companion.search import in_parts
 from companion.seeds import seed
 from companion.settings import brief_setting
 from companion.tuning import VERIFIED
@@ -69,7 +70,7 @@ def alignment(updates: np.ndarray, gradient: np.ndarray, averages: Sequence[int]
 
 def error_gradient(setting: Setting, keys, networks: Network) -> np.ndarray:
     """−∂/∂W of the mean error in trials without exploration, (networks, S)."""
-    learner = replace_learner(setting, exploration=Kicks(rate=0.0)).learner
+    learner = quiet_learner(setting)
     rule = backpropagation(learning_rate=0.0, loss="absolute")
     run = learn(keys, networks, setting.task, rule, learner, _QUIET, observe=update_of)
     gradients = np.asarray(run.observed).mean(axis=1)
@@ -199,8 +200,7 @@ class AlgorithmAlignment(_Aligned):
         return {"first": [cosine(updates, gradient) for updates, gradient in pairs]}
 
     def _groups(self) -> list[range]:
-        whole = range(self.n_networks)
-        return [whole[i : i + _GROUP] for i in range(0, len(whole), _GROUP)]
+        return in_parts(range(self.n_networks), _GROUP)
 
     def _of_group(self, index: int, stage: str, runs, n: int, tuning, selection) -> list[tuple]:
         """Updates (n, S) and gradient (S,) of each network."""
@@ -289,7 +289,7 @@ class UpdateProgress(AlgorithmAlignment):
 
     def _error(self, contest: Contest, runs, networks: Network, each: int) -> np.ndarray:
         keys = jnp.repeat(self.keys(contest, runs), each, axis=0)
-        learner = replace_learner(contest.setting, exploration=Kicks(rate=0.0)).learner
+        learner = quiet_learner(contest.setting)
         run = learn(keys, networks, contest.setting.task, zero(), learner, self.n_trials)
         return np.asarray(run.errors, float).mean(axis=-1)
 

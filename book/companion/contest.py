@@ -22,10 +22,11 @@ import numpy as np
 
 from companion.settings import association_setting, brief_setting
 from companion.tuning import VERIFIED
-from plasticity.learning.criterion import TrialsToCriterion, failure_reward, trials_to_criterion
+from plasticity.learning.criterion import failure_reward, surviving_trials
 from plasticity.learning.lifetime import learn
 from plasticity.learning.setting import Setting
 from plasticity.learning.trial import (
+    Learner,
     LearningState,
     draw_episode,
     initial_learning_state,
@@ -220,7 +221,9 @@ class Contest(NamedTuple):
         """The setting, with the algorithm's exploration at unit size."""
         make, _ = EXPLORATIONS[self.algorithm.exploration]
         rate = getattr(self.setting.learner.exploration, "rate", 0.0)
-        return replace_learner(self.setting, exploration=make(rate))
+        learner = replace(self.setting.learner, exploration=make(rate))
+        # A rule that fits any exploration: the contest's own is given to `learn`.
+        return replace(self.setting, learner=learner, rule=zero())
 
     def rule(self, values: dict[str, float], units: tuple[float, float]) -> Rule:
         """The rule at these values; ``units`` as in `trace_sizes`."""
@@ -236,11 +239,6 @@ class Contest(NamedTuple):
             # A search goes where learning blows up; that is counted, and not news.
             warnings.simplefilter("ignore", RuntimeWarning)
             return self.within.learn(seed, runs, n_updates, rules, noise_scale=scale, **options)
-
-
-def replace_learner(setting: Setting, **changes) -> Setting:
-    """The setting with other attributes of its learner, and a rule that fits any exploration."""
-    return replace(setting, learner=replace(setting.learner, **changes), rule=zero())
 
 
 def trace_sizes(contest: Contest, sizes: Sequence[float], seed: int, n: int = 8) -> np.ndarray:
@@ -313,14 +311,15 @@ def play(contest: Contest, points, units, seed: int, runs, n_trials: int, observ
         # The second trial without noise: what the third factor compared the first with.
         clean = raw + np.asarray(lifetimes.third_factors)
         errors = np.stack([raw, clean], axis=-1).reshape(*raw.shape[:-1], -1)
-    lost = np.isnan(errors)
-    correct = np.where(lost, False, errors < contest.setting.learner.correct_below)
-    met = trials_to_criterion(correct)
-    gone = lost.any(axis=-1)
-    met = TrialsToCriterion(np.where(gone, n_trials, met.trials), met.reached & ~gone)
-    failure = -failure_reward(contest.setting.learner)
-    errors = np.where(lost, failure, errors)
+    correct = errors < contest.setting.learner.correct_below
+    met = surviving_trials(lifetimes._replace(errors=errors, correct=correct))
+    errors = np.nan_to_num(errors, nan=-failure_reward(contest.setting.learner))
     return Score(*met, errors, raw[..., :VERIFIED], lifetimes.observed, lifetimes.state)
+
+
+def quiet_learner(setting: Setting) -> Learner:
+    """The setting's learner, without exploration."""
+    return replace(setting.learner, exploration=Kicks(rate=0.0))
 
 
 def error_without_exploration(contest: Contest, state, seed: int, runs, n_trials: int = 20):
@@ -328,7 +327,7 @@ def error_without_exploration(contest: Contest, state, seed: int, runs, n_trials
     keys, networks, task, _, _ = contest.within.arguments(seed, runs)
     keys = jax.vmap(lambda key: jax.random.fold_in(key, 2**20))(keys)
     W_out = networks.W_out if state.W_out is None else state.W_out
-    learner = replace_learner(contest.setting, exploration=Kicks(rate=0.0)).learner
+    learner = quiet_learner(contest.setting)
     after = learn(keys, networks._replace(W=state.W, W_out=W_out), task, zero(), learner, n_trials)
     failure = -failure_reward(learner)
     alive = np.asarray(state.alive)

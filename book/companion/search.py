@@ -143,7 +143,7 @@ class Searcher:
             full = group + group[-1:] * (rows - len(group))
             each = [
                 play(self.contest, full, self._units(full), self.seed, networks, n_trials)
-                for networks in _parts(networks_of(number, n), columns)
+                for networks in in_parts(networks_of(number, n), columns)
             ]
             trials = np.concatenate([score.trials for score in each], axis=1)
             errors = np.concatenate([score.errors.mean(axis=-1) for score in each], axis=1)
@@ -168,7 +168,8 @@ def networks_of(number: int, n: int) -> range:
     return range(1000 * number, 1000 * number + n)
 
 
-def _parts(networks: range, size: int) -> list[range]:
+def in_parts(networks: range, size: int) -> list[range]:
+    """The same networks, so many at a time."""
     return [networks[i : i + size] for i in range(0, len(networks), size)]
 
 

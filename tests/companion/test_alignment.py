@@ -15,7 +15,7 @@ from companion.alignment import (
     error_gradient,
     kick_traces,
 )
-from companion.contest import replace_learner
+from companion.contest import quiet_learner
 from companion.results import _joined
 from companion.search import Search
 from companion.settings import brief_setting
@@ -23,7 +23,6 @@ from small_records import verified
 from test_algorithms import THETA, _selection
 
 from plasticity.learning.lifetime import learn
-from plasticity.model.exploration import Kicks
 from plasticity.rules.three_factor import zero
 
 NAMES = ("node perturbation", "BPTT")
@@ -66,7 +65,7 @@ def test_the_gradient_is_that_of_the_error_without_exploration():
     setting = brief_setting(n_units=6)
     keys, networks, task, _, learner = setting.arguments(71, range(1))
     gradient = error_gradient(setting, keys, networks)[0].reshape(6, 6)
-    quiet = replace_learner(setting, exploration=Kicks(rate=0.0)).learner
+    quiet = quiet_learner(setting)
 
     def error(W):
         moved = networks._replace(W=W)
