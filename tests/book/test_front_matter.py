@@ -61,6 +61,12 @@ def test_every_value_has_an_origin_and_every_origin_a_value():
     assert all("{cite:t}" in row[2] for row in rows if row[0] == "other"), "a work is named"
 
 
+def test_every_table_of_the_ledger_is_on_its_page():
+    cells = nbformat.read(PAGES / "facts.ipynb", as_version=4).cells
+    shown = re.findall(r'table\("([^"]+)"\)', "".join(cell.source for cell in cells))
+    assert shown == list(facts.GROUPS)
+
+
 def test_the_ledger_covers_model_learning_tasks_and_settings():
     found = {name for group in facts.values().values() for name in group}
     made = {
