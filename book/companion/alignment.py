@@ -494,7 +494,9 @@ class KickAlignment(Experiment):
 
 def _kicked_learner() -> Learner:
     clamped = ((1, 1.0), (10, 1.0), (11, -1.0))
-    dynamics = Dynamics(dt=1.0, tau=30.0, filter_gain=0.95, clamped=clamped)
+    # That program, unlike those that learn, begins from x = 0 in every unit.
+    held = {"clamped": clamped, "clamp_start": False}
+    dynamics = Dynamics(dt=1.0, tau=30.0, filter_gain=0.95, **held)
     options = {"reset_filter": False, "initial_state": 0.0}
     return Learner(dynamics=dynamics, exploration=SingleKick(), **options)
 

@@ -1,10 +1,19 @@
-"""Chapter 03: the hand-crafted rule in its published setting, and with one detail left out."""
+"""Chapter 03: the hand-crafted rule in its published setting, and with one detail left out.
+
+The protocol, written before the networks of its seed learned. *Question*: do 96 networks of ours
+reach the published criterion as fast as 34 runs of the author's own program did, and how likely is
+a median of 20 of ours as low as the published one? *Judge*: a log-rank test of trials to criterion,
+both censored at the program's horizon of 3,000, and the bootstrap of medians of 20. *Details*: each
+left out alone, 48 of the networks over 3,000 trials, restricted means paired by network, with
+intervals that are simultaneous for all. Nothing is chosen, so nothing is tuned.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
 
+from companion.contest import share_at_bound
 from companion.experiment import Experiment, Variable
 from companion.seeds import seed
 from companion.settings import miconi_setting
@@ -19,7 +28,7 @@ class Parity(Experiment):
     """Networks of `companion.settings.miconi_setting` that learn, all details or one left out.
 
     Attributes:
-        without: one of `companion.settings.QUIRKS`, or none.
+        without, told_kicks: as there.
     """
 
     title = "The hand-crafted rule in its published setting"
@@ -27,25 +36,35 @@ class Parity(Experiment):
     optimised = True
     tolerance = 1e-3
     seeds = {"parity": seed("parity")}
-    variables = {"errors": Variable(("network", "trial"), "mean error of every trial")}
+    variables = {
+        "errors": Variable(("network", "trial"), "mean error of every trial"),
+        "saturated": Variable(
+            ("network",), "mean share of weights whose change was the largest, once they change"
+        ),
+    }
 
     without: str | None = None
-    n_networks: int = 48
+    told_kicks: bool = False
+    n_networks: int = 96
     n_trials: int = 5000
 
     @property
     def name(self) -> str:
-        return f"miconi_without_{self.without}" if self.without else "miconi"
+        kind = "_node_perturbation" if self.told_kicks else ""
+        return f"miconi{kind}_without_{self.without}" if self.without else f"miconi{kind}"
 
     def coordinates(self):
         return {"network": range(self.n_networks), "trial": range(1, self.n_trials + 1)}
 
     def measure(self, which: np.ndarray):
-        return {"errors": self._errors(which, self.n_trials)}
+        errors, shares = self._learn(which, self.n_trials, observe=share_at_bound)
+        changing = shares[:, miconi_setting().learner.first_update :]
+        return {"errors": errors, "saturated": changing.sum(1) / max(1, changing.shape[1])}
 
     def measure_again(self, which: np.ndarray, recorded: xr.Dataset):
-        return {"errors": self._errors(which, min(_AGAIN, self.n_trials))}
+        return {"errors": self._learn(which, min(_AGAIN, self.n_trials))[0]}
 
-    def _errors(self, which: np.ndarray, horizon: int) -> np.ndarray:
-        setting = miconi_setting(self.without)
-        return np.asarray(setting.learn(self.seeds["parity"], which, horizon).errors)
+    def _learn(self, which: np.ndarray, horizon: int, **options) -> tuple[np.ndarray, np.ndarray]:
+        setting = miconi_setting(self.without, told_kicks=self.told_kicks)
+        lifetimes = setting.learn(self.seeds["parity"], which, horizon, **options)
+        return np.asarray(lifetimes.errors), np.asarray(lifetimes.observed)

@@ -12,7 +12,12 @@ from plasticity.model.exploration import Kicks
 from plasticity.model.network import Dynamics
 from plasticity.model.tasks import delayed_association, delayed_nonmatch_to_sample, make_task
 from plasticity.rules.base import Rule
-from plasticity.rules.three_factor import ScaledPredictionError, make_rule, miconi
+from plasticity.rules.three_factor import (
+    ScaledPredictionError,
+    make_rule,
+    miconi,
+    node_perturbation,
+)
 from plasticity.rules.trace import term_scale
 from plasticity.types import require
 
@@ -100,21 +105,34 @@ def dense_rule(
     return make_rule(theta, learning_rate=learning_rate)
 
 
-QUIRKS = ("clip", "error_factor", "clamped_units", "filter_carried")
+QUIRKS = (
+    "clip",
+    "error_factor",
+    "clamped_units",
+    "clamped_start",
+    "undriven_output",
+    "filter_carried",
+)
 
 
-def miconi_setting(without: str | None = None, *, n_units: int = 200) -> Setting:
-    """Delayed non-match to sample exactly as in Miconi (eLife 2017;6:e20899).
+def miconi_setting(
+    without: str | None = None, *, told_kicks: bool = False, n_units: int = 200
+) -> Setting:
+    """Delayed non-match to sample as in Miconi (eLife 2017;6:e20899) and its public program.
 
     N = 200, g = 1.5, dt = 1 ms, τ = 30 ms; stimuli at 1–201 and 400–600 ms of 1000 ms, response in
-    the last 200 ms by the rate of unit 0, target ±0.98; kicks from 4 ms on with probability 0.003
+    the last 200 ms by the rate of unit 0, which gets no input, target ±0.98; x of units 1, 10 and
+    11 held at 1, 1 and −1 from the initial state on; kicks from 4 ms on with probability 0.003
     a step, U(−1, 1)·16 dt/τ; x̄ moves by 0.95 of the way each step; the trace is the plain sum of
     (r Δ)³ from 3 ms on; η = 0.1 times the mean error so far; changes clipped at 3e-4, from the
     102nd trial on; trial types cycle, each with a mean error that starts at 0.
 
     Args:
-        without: one of `QUIRKS`, to leave it out: no clip; no error factor; no clamped units; x̄
-            started anew with x in each trial.
+        without: one of `QUIRKS`, to leave it out: no clip; no error factor; no clamped units; the
+            clamped units held only after the first step; an output unit with inputs as all others
+            have; x̄ started anew with x in each trial.
+        told_kicks: learn by node perturbation, the program's other method, in place of θ_33: the
+            trace is Σ_t r_j · kick_i and η = 0.001, in units in which a kick is 16 U(−1, 1).
 
     Raises:
         ValueError: an unknown quirk.
@@ -128,6 +146,7 @@ def miconi_setting(without: str | None = None, *, n_units: int = 200) -> Setting
         tau=tau,
         filter_gain=0.95,
         clamped=() if without == "clamped_units" else clamped,
+        clamp_start=without != "clamped_start",
     )
     learner = Learner(
         dynamics=dynamics,
@@ -136,14 +155,18 @@ def miconi_setting(without: str | None = None, *, n_units: int = 200) -> Setting
         reset_filter=without == "filter_carried",
         first_update=101,
     )
-    rule = miconi(
-        degree=3,
-        learning_rate=0.1,
-        tau_e=float("inf"),
-        onset=3.0,
-        plain_sum=True,
-        clip=None if without == "clip" else 3e-4,
-        third_factor=None if without == "error_factor" else ScaledPredictionError(),
-    )
+    made = {
+        "tau_e": float("inf"),
+        "onset": 3.0,
+        "plain_sum": True,
+        "clip": None if without == "clip" else 3e-4,
+        "third_factor": None if without == "error_factor" else ScaledPredictionError(),
+    }
+    if told_kicks:
+        rule = node_perturbation(learning_rate=0.001 * tau / dt, **made)
+    else:
+        rule = miconi(degree=3, learning_rate=0.1, **made)
     task = delayed_nonmatch_to_sample(dt=dt, onset=1.0, delay=199.0)
-    return Setting(task=task, rule=rule, learner=learner, n_units=n_units, gain=1.5, readout="unit")
+    readout = "unit" if without == "undriven_output" else "undriven unit"
+    options = {"n_units": n_units, "gain": 1.5, "readout": readout}
+    return Setting(task=task, rule=rule, learner=learner, **options)

@@ -215,8 +215,7 @@ def state_tangents(
         slope, force = inputs
         r = slope[:, None] * x
         x = x + ratio * (state.W @ r - x + force)
-        if dynamics.clamped:
-            x = x.at[units].set(0.0)
+        x = x.at[units].set(0.0) if dynamics.clamped else x
         shift = x_bar - x
         return (x, x_bar - dynamics.gain * shift), (r, shift)
 

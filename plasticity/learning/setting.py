@@ -33,7 +33,7 @@ class Setting:
         learner: all else about learning; the defaults of `Learner` are ours.
         n_units: N (default ours).
         gain: g, the scale of the initial recurrent weights (default as Miconi 2017).
-        readout: W_out, "random" (ours) or "unit", as in
+        readout: W_out, "random" (ours), "unit" or "undriven unit", as in
             `plasticity.model.network.random_network`.
         draw: the network of N units of a key, in place of `random_network`: one with a structure.
 

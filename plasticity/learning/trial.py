@@ -155,6 +155,8 @@ def draw_episode(
     start = jax.random.uniform(keys[3], (n_units,), jnp.float32, -1.0, 1.0).astype(float)
     noise = learner.exploration.draw(keys[2], learner.dynamics.dt, task.n_steps, n_units)
     state, trial = learner.initial_state * start, task.draw(keys[1], condition)
+    if learner.dynamics.clamp_start:
+        state = learner.dynamics.clamp(state)
     return Episode(trial, noise.kicks, state, noise.output, noise.weights)
 
 

@@ -21,6 +21,9 @@ from plasticity.files import save_arrays
 from plasticity.types import Activity, PRNGKey, Units, Weights, is_traced, require
 
 
+READOUTS = ("random", "unit", "undriven unit")
+
+
 class Network(NamedTuple):
     """Weights of a network; leading axes make a batch of networks.
 
@@ -47,6 +50,7 @@ class Dynamics:
         tau_filter: time constant τ_x of the filter, ms (ours); unused when ``filter_gain`` is set.
         transfer: φ; tanh, or the identity for linear tests.
         clamped: pairs (unit, value): x of that unit is set to the value after each step.
+        clamp_start: whether it is set in the initial state too.
 
     Raises:
         ValueError: dt ≤ 0, τ ≤ 0, dt > τ, τ_x ≤ 0, a outside (0, 1].
@@ -58,6 +62,7 @@ class Dynamics:
     filter_gain: float | None = None
     transfer: Callable[[jax.Array], jax.Array] = jnp.tanh
     clamped: tuple[tuple[int, float], ...] = ()
+    clamp_start: bool = True
 
     def __post_init__(self) -> None:
         require(0 < self.dt < np.inf, "dt > 0 ms", self.dt, "give a positive time step")
@@ -83,6 +88,13 @@ class Dynamics:
         if self.filter_gain is not None:
             return self.filter_gain
         return 1.0 - float(np.exp(-self.dt / self.tau_filter))
+
+    def clamp(self, x: Units) -> Units:
+        """x (N,) with the clamped units at their values."""
+        if not self.clamped:
+            return x
+        units, values = zip(*self.clamped, strict=True)
+        return x.at[jnp.asarray(units)].set(jnp.asarray(values, x.dtype))
 
 
 class Trajectory(NamedTuple):
@@ -142,9 +154,10 @@ def random_network(
 ) -> Network:
     """W ~ N(0, g²/N) with self-connections (Sompolinsky et al. 1988), W_in ~ U(−1, 1).
 
-    ``readout="random"`` gives W_out ~ N(0, 1/N) (ours); ``"unit"`` reads the rate of unit 0
-    (Miconi 2017), or of the first O units for O outputs; without ``n_outputs`` the readout has no
-    axis of outputs. The same key gives the same network in float32 and float64.
+    ``readout="random"`` gives W_out ~ N(0, 1/N) (ours); ``"unit"`` reads the rate of unit 0, or of
+    the first O units for O outputs, and ``"undriven unit"`` is the same with no input to those that
+    are read (Miconi 2017). Without ``n_outputs`` the readout has no axis of outputs. The same key
+    gives the same network in float32 and float64.
 
     Raises:
         ValueError: N < 1, I < 1, g < 0, or an unknown readout.
@@ -156,8 +169,10 @@ def random_network(
     W_in = jax.random.uniform(inward, (n_units, n_inputs), jnp.float32, -1.0, 1.0).astype(float)
     shape = (n_units,) if n_outputs is None else (n_outputs, n_units)
     W_out = scale * jax.random.normal(outward, shape, jnp.float32).astype(float)
-    if readout == "unit":
-        W_out = jnp.eye(1 if n_outputs is None else n_outputs, n_units).reshape(shape)
+    if readout != "random":
+        read = 1 if n_outputs is None else n_outputs
+        W_out = jnp.eye(read, n_units).reshape(shape)
+        W_in = W_in.at[:read].set(0.0) if readout == "undriven unit" else W_in
     return Network(W, W_in, W_out)
 
 
@@ -166,8 +181,8 @@ def check_random(n_units: int, n_inputs: int, gain: float, readout: str) -> None
     require(n_units >= 1, "n_units ≥ 1", n_units, "give the number of units")
     require(n_inputs >= 1, "n_inputs ≥ 1", n_inputs, "give the number of channels")
     require(0 <= gain < np.inf, "gain ≥ 0 and finite", gain, "give a gain ≥ 0")
-    known = readout in ("random", "unit")
-    require(known, "readout random or unit", readout, "choose one of them")
+    known = readout in READOUTS
+    require(known, f"a readout of {', '.join(READOUTS)}", readout, "choose one of them")
 
 
 def simulate_trial(
@@ -191,15 +206,11 @@ def simulate_trial(
     """
     step = dynamics.dt / dynamics.tau
     drive = step * (inputs @ network.W_in.T) + kicks
-    units = jnp.asarray([unit for unit, _ in dynamics.clamped], int)
-    values = jnp.asarray([value for _, value in dynamics.clamped], state.dtype)
 
     def advance(carry, drive_t):
         x, x_bar = carry
         r = dynamics.transfer(x)
-        x = x + step * (network.W @ r - x) + drive_t
-        if dynamics.clamped:
-            x = x.at[units].set(values)
+        x = dynamics.clamp(x + step * (network.W @ r - x) + drive_t)
         fluctuation = x_bar - x
         return (x, x_bar - dynamics.gain * fluctuation), (r, fluctuation, x)
 
