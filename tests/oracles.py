@@ -62,6 +62,8 @@ def learn(network, episodes, rule, learner):
     errors = []
     for h, (trial, kicks, x, *_) in enumerate(episodes):
         options = {"dt": dynamics.dt, "tau": dynamics.tau, "gain": dynamics.gain}
+        if dynamics.clamp_start:
+            x = np.array([dict(dynamics.clamped).get(i, x[i]) for i in range(len(x))])
         start = x if learner.reset_filter else x_bar
         args = (W, W_in, W_out, trial.inputs, kicks, x, start)
         rates, delta, z, _, x_bar = simulate(*args, **options, clamped=dynamics.clamped)

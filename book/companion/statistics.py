@@ -139,6 +139,50 @@ def rank_correlation(x, y, *, seed: int = 0, n_resamples: int = 9999) -> tuple[f
     return float(test.statistic), float(test.pvalue)
 
 
+def logrank(first, second, horizon: int) -> float:
+    """p of the log-rank test that two groups reach criterion alike, both censored at ``horizon``.
+
+    Peto and Peto (J. R. Stat. Soc. A 135:185, 1972), by scipy; NaN if no run reaches it by then.
+
+    Args:
+        first, second: ``trials`` and ``reached`` of one group each.
+    """
+
+    groups = []
+    for group in (first, second):
+        trials, seen = np.ravel(group.trials), _seen(group, horizon)
+        right = np.minimum(trials[~seen], horizon)
+        groups.append(stats.CensoredData(uncensored=trials[seen], right=right))
+    if not any(_seen(group, horizon).any() for group in (first, second)):
+        return float("nan")
+    return float(stats.logrank(*groups).pvalue)
+
+
+def detectable_hazard_ratio(first, second, horizon: int, *, power: float = 0.8) -> float:
+    """The ratio of hazards, above 1, that `logrank` of groups like these finds with this power.
+
+    exp((z_{0.975} + z_power) / √(D p q)), D runs that reach criterion, shares p and q of all runs
+    in either group (Schoenfeld, Biometrika 68:316, 1981); infinite if no run does.
+    """
+    sizes = np.array([np.size(group.trials) for group in (first, second)])
+    events = sum(int(_seen(group, horizon).sum()) for group in (first, second))
+    quantiles = stats.norm.ppf([0.975, power]).sum()
+    if not events:
+        return float("inf")
+    return float(np.exp(quantiles / np.sqrt(events * np.prod(sizes / sizes.sum()))))
+
+
+def _seen(group, horizon: int) -> np.ndarray:
+    return np.ravel(group.reached) & (np.ravel(group.trials) <= horizon)
+
+
+def resampled_medians(trials, size: int, *, seed: int = 0, n_resamples: int = 99_999) -> np.ndarray:
+    """Medians of ``size`` runs drawn with replacement, (n_resamples,)."""
+    trials = np.ravel(np.asarray(trials, float))
+    drawn = np.random.default_rng(seed).integers(trials.size, size=(n_resamples, size))
+    return np.median(trials[drawn], axis=1)
+
+
 def mean_difference(first, second, axis: int = -1) -> np.ndarray | np.floating:
     """mean(first) − mean(second): a statistic for paired samples."""
     return np.mean(first, axis=axis) - np.mean(second, axis=axis)

@@ -7,7 +7,8 @@ With p = (k, ℓ) one of P coefficients and U_p = ∂W/∂θ_p at the start of a
     ė_ij    = Σ_t λ_t [r_j^k Δ_i^ℓ + (∂F/∂r)(r_j, Δ_i) ṙ_j + (∂F/∂Δ)(r_j, Δ_i) Δ̇_i]
     U_p    ← U_p + ∂clip/∂(e, δ) · (ė, δ̇),   δ = R − R̄
 
-for F(r, Δ) = Σ θ_kℓ r^k Δ^ℓ: the state, trace and weight tangents of the paper, discretised by us.
+for F(r, Δ) = Σ θ_kℓ r^k Δ^ℓ: under our reading the state, trace, eligibility-trace and weight
+tangents that the paper's summary names, in discrete time.
 Kicks, inputs and initial states are held fixed; rewards are too unless asked for. The program
 has this derivative almost everywhere: corners lie where a change meets the clip and where z = z*.
 

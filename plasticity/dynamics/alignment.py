@@ -62,7 +62,7 @@ def leading_schur_vectors(J: Square, n_vectors: int) -> Basis:
 
 
 def overlap(w: Float[np.ndarray, "N"], vectors) -> Float[np.ndarray, "M"]:
-    """|w · v| / (‖w‖ ‖v‖) with every column v (paper); w real, v real or complex.
+    """|w · v| / (‖w‖ ‖v‖) with every column v; w real, v real or complex. (Overlap: paper.)
 
     Random directions overlap by about 1/√N.
 

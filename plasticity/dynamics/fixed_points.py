@@ -3,7 +3,7 @@
     F(x) = −x + W φ(x) + W_in u,   q(x) = ½ ‖F(x)‖²,   J(x) = −I + W diag(φ′(x))
 
 A fixed point is a root of F; a slow point is a minimum of the speed with q > 0 (Sussillo and Barak,
-Neural Computation 2013;25:626). The search is the paper's damped Newton method. Where it stalls,
+Neural Computation 2013;25:626). The search is damped Newton, as in the paper. Where it stalls,
 rarely at a minimum, the speed itself is minimised by Newton's method, with the Hessian
 
     ∇²q = Jᵀ J + diag(φ″(x) ∘ Wᵀ F)                                                          (ours)

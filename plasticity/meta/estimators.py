@@ -86,7 +86,7 @@ class Pathwise:
     Every path is followed: W, x̄ and R̄ carry their derivatives from trial to trial. Unbiased for J
     itself, for the draws do not depend on θ and the graded reward is continuous in it; but the size
     of the estimate grows with the chaos of learning, so that a few lifetimes can drown the rest.
-    The equations are those of `plasticity.derivatives.tangent` (paper; of rewards: ours).
+    The equations are those of `plasticity.derivatives.tangent` (those of rewards are ours).
 
     Attributes:
         mode: "reverse", by `plasticity.meta.objective.mean_reward`, or "forward", by

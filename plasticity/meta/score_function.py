@@ -137,8 +137,9 @@ class WeightScore(_ScoreFunction):
     unbiased for the return of a learner whose weights diffuse with σ, which is also what the
     returns are of; it differs from J by a gap that shrinks with σ, while the variance grows as
     N²/σ² (Williams 1992). With ``carry`` the derivative of μ is total, U carried from trial to
-    trial with rewards held fixed, as the paper describes it: it counts an earlier update once in
-    its own score and again in the later ones, an estimate of no return's gradient.
+    trial, as the paper's summary has it, with rewards held fixed (the paper's estimator under our
+    reading): an earlier update counts once in its own score and again in the later ones, an
+    estimate of no return's gradient.
 
     Attributes:
         sigma: σ, the standard deviation of the noise of a weight in a trial.
@@ -172,7 +173,7 @@ class ParameterScore(_ScoreFunction):
 
     Held fixed: coefficients as sampled and the rewards. Unbiased for the return of a learner whose
     rule jitters so, which is also what the returns are of; P dimensions of noise in place of N².
-    (PGPE of Sehnke et al. 2010 with a draw a trial in place of one a lifetime; the paper has none.)
+    (PGPE of Sehnke et al. 2010 with a draw a trial in place of one a lifetime.)
 
     Attributes:
         spread: standard deviation of a coefficient in units of 1/scale.

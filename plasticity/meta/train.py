@@ -4,7 +4,7 @@
 
 J is the expected mean reward over the trials of a lifetime; s is the size of a term relative to
 that of θ_33 (`coordinate_scale`), so that a unit of ψ adds to the trace what θ_33 = 1 does and one
-step size suits all coefficients. The paper names REINFORCE, no optimiser and no sizes.
+step size suits all coefficients. The paper's summary names no optimiser and no sizes.
 """
 
 import os

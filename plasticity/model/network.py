@@ -4,7 +4,7 @@
     Δ_t     = x̄_t − x_{t+1},   x̄_{t+1} = x̄_t + a (x_{t+1} − x̄_t)
     z_t     = W_out · φ(x_{t+1})
 
-(equation 1 of the paper, by Euler's method; the filter of x̄ and the kicks are ours).
+(the paper's dynamics, by Euler's method; the filter of x̄ and the kicks are ours).
 """
 
 import os
@@ -19,7 +19,6 @@ from jaxtyping import Array, Float
 
 from plasticity.files import save_arrays
 from plasticity.types import Activity, PRNGKey, Units, Weights, is_traced, require
-
 
 READOUTS = ("random", "unit", "undriven unit")
 
@@ -197,7 +196,7 @@ def simulate_trial(
 
         x_{t+1} = x_t + (dt/τ)(−x_t + W φ(x_t) + W_in u_t) + kick_t,   Δ_t = x̄_t − x_{t+1}
 
-    Nothing N × N changes within the trial. Source: equation 1 of the paper, discretised by us.
+    Nothing N × N changes within the trial. Source: the paper's dynamics, discretised by us.
 
     Args:
         inputs: u, (T, I).

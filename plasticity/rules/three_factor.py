@@ -1,9 +1,10 @@
 """Three-factor rules: a trace, a third factor, and a bound on the change of weights they make.
 
-    ΔW_ij = bound(η e_ij (R − R̄))                                   (equation 3 of the paper)
+    ΔW_ij = bound(η e_ij (R − R̄))                       (the paper's update; the bound is ours)
 
 The parts are values that are composed. With Δ = x̄ − x a negative θ_kℓ of odd k and odd ℓ is
-Hebbian: it joins a presynaptic rate with a postsynaptic rise.
+Hebbian: it joins a presynaptic rate with a postsynaptic rise. (An earlier public draft of the
+paper's author, OpenReview KkOMqJQiWU, reads positive as Hebbian: for odd ℓ the other way round.)
 """
 
 from dataclasses import dataclass, replace
@@ -132,7 +133,7 @@ class ThreeFactor:
         return Change(self.update(trace, factor), None, trace, factor), memory
 
     def update(self, trace: Weights, factor: Scalar) -> Weights:
-        """bound(η e · third factor) (equation 3 of the paper)."""
+        """bound(η e · third factor): the paper's update with a bound of ours."""
         return self.bound(self.learning_rate * factor * trace)
 
     @property

@@ -2,7 +2,7 @@
 
     e_ij = Σ_t λ_t Σ_{k,ℓ ≤ d} θ_kℓ r_{j,t}^k Δ_{i,t}^ℓ,   λ_t = dt (1 − dt/τ_e)^{T−1−t}
 
-is the end of the trial of de_ij/dt = Σ θ_kℓ r_j^k (x̄_i − x_i)^ℓ − e_ij/τ_e (equation 2 of the
+is the end of the trial of de_ij/dt = Σ θ_kℓ r_j^k (x̄_i − x_i)^ℓ − e_ij/τ_e (the trace of the
 paper). It is needed only there, so nothing N × N is carried through time: with the polynomials
 p_ℓ(r) = Σ_k θ_kℓ r^k it is Σ_ℓ (λ Δ^ℓ)ᵀ p_ℓ(r), one matrix product of inner length T·d.
 """
@@ -254,7 +254,7 @@ def eligibility_trace(
 ) -> Weights:
     """The trace e at the end of one trial, (N postsynaptic, N presynaptic), in ms.
 
-        e_ij = Σ_t λ_t Σ_kℓ θ_kℓ r_{j,t}^k Δ_{i,t}^ℓ                     (equation 2 of the paper)
+        e_ij = Σ_t λ_t Σ_kℓ θ_kℓ r_{j,t}^k Δ_{i,t}^ℓ                     (the paper's trace)
 
     Args:
         rates: r, (T, N).

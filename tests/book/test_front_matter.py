@@ -59,6 +59,8 @@ def test_every_value_has_an_origin_and_every_origin_a_value():
     rows = [row for entry in known.values() for row in entry.values()]
     assert all(len(row) == 3 and row[0] in facts.ORIGINS and row[1] for row in rows)
     assert all("{cite:t}" in row[2] for row in rows if row[0] == "other"), "a work is named"
+    of_paper = [row[2] for row in rows if row[0] == "paper"]
+    assert of_paper and all(re.search(r"summary: \*[^*]+\*", remark) for remark in of_paper)
 
 
 def test_every_table_of_the_ledger_is_on_its_page():

@@ -1,7 +1,12 @@
+import dataclasses
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from companion.settings import QUIRKS, association_setting, brief_setting, miconi_setting
+
+from plasticity.learning.trial import draw_episode, initial_learning_state, learn_trial
 
 
 def test_runs_do_not_depend_on_the_company_they_are_computed_in():
@@ -20,6 +25,7 @@ def test_each_quirk_is_one_change():
             full.learner != other.learner,
             float(full.rule.clip) != float(other.rule.clip),
             full.rule.third_factor != other.rule.third_factor,
+            full.readout != other.readout,
         ]
         assert sum(changed) == 1, quirk
     with pytest.raises(ValueError, match="choose from"):
@@ -36,6 +42,31 @@ def test_the_parity_setting_has_the_published_numbers():
     assert float(setting.task.targets.max()) == pytest.approx(0.98)
     assert (float(setting.rule.learning_rate), float(setting.rule.clip)) == (0.1, 3e-4)
     assert learner.first_update == 101
+    network, key = setting.networks(0, [0]), jax.random.key(0)
+    assert not network.W_in[0, 0].any() and network.W_in[0, 1:].all()
+    state = draw_episode(key, 0, setting.task, learner, setting.n_units).state
+    assert [float(state[unit]) for unit in (1, 10, 11)] == [1.0, 1.0, -1.0]
+    assert float(jnp.abs(jnp.delete(state, jnp.array([1, 10, 11]))).max()) <= 0.1
+
+
+def test_node_perturbation_has_the_step_of_the_published_program():
+    setting = miconi_setting(told_kicks=True)
+    # 0.001 for kicks of ±16 is 0.03 for kicks of ±16 dt/τ.
+    assert float(setting.rule.learning_rate) == pytest.approx(0.03)
+    assert setting.rule.trace.of_kicks and setting.rule.trace.plain_sum
+    assert setting.learner == miconi_setting().learner
+    # By hand: the clipped change after the first trial that may change weights.
+    within = dataclasses.replace(setting.learner, first_update=0, initial_baseline=-1.0)
+    network = jax.tree.map(lambda a: a[0], setting.networks(0, [0]))
+    state = initial_learning_state(network, setting.task, setting.rule, within)
+    episode = draw_episode(jax.random.key(0), 0, setting.task, within, setting.n_units)
+    after, outcome = learn_trial(state, episode, network, setting.rule, within)
+    rates, kicks = np.asarray(outcome.trajectory.rates), np.asarray(episode.kicks) * 30
+    plain = -0.001 * (outcome.error - 1.0) * kicks[3:].T @ rates[3:]
+    change = np.clip(plain, -3e-4, 3e-4)
+    # Rates of a thousand steps in float64, sums of them: 1e-12 is far from both.
+    np.testing.assert_allclose(after.W - state.W, change, atol=1e-12)
+    assert (np.abs(plain) > 3e-4).any() and (np.abs(plain) < 3e-4).any()
 
 
 @pytest.mark.parametrize(

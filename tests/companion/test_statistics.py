@@ -4,10 +4,13 @@ import xarray as xr
 from companion.statistics import (
     bootstrap_interval,
     detectable_difference,
+    detectable_hazard_ratio,
+    logrank,
     mean_difference,
     mean_ratio,
     paired_interval,
     rank_correlation,
+    resampled_medians,
     share_closed,
     survival_curve,
 )
@@ -162,3 +165,63 @@ def test_a_curve_that_reaches_zero_keeps_a_band():
     curve = survival_curve(result, 120)
     # None of 100 is left: at most 1 − 0.025^(1/100) of all, with 97.5%.
     assert curve.fraction[-1] == 0 and curve.high[-1] == pytest.approx(0.036, abs=0.001)
+
+
+def _group(rng, scale, n=40, horizon=100):
+    times = np.ceil(rng.exponential(scale, n)).astype(int)
+    return TrialsToCriterion(np.minimum(times, horizon), times <= horizon)
+
+
+def _plain_logrank(first, second):
+    """p from observed less expected events of the first group, time by time."""
+    surplus = variance = 0.0
+    times = np.concatenate([group.trials[group.reached] for group in (first, second)])
+    for time in np.unique(times):
+        at_risk = [int((group.trials >= time).sum()) for group in (first, second)]
+        events = [int(((g.trials == time) & g.reached).sum()) for g in (first, second)]
+        n, d = sum(at_risk), sum(events)
+        surplus += events[0] - d * at_risk[0] / n
+        if n > 1:
+            share = at_risk[0] * at_risk[1] / n**2
+            variance += d * share * (n - d) / (n - 1)
+    return 2 * stats.norm.sf(abs(surplus) / np.sqrt(variance))
+
+
+def test_logrank_is_that_of_plain_loops_and_censors_at_the_horizon():
+    rng = np.random.default_rng(3)
+    first, second = _group(rng, 40.0), _group(rng, 60.0, n=25)
+    assert logrank(first, second, 100) == pytest.approx(_plain_logrank(first, second), rel=1e-9)
+    # What happens after the horizon is not seen.
+    late = second.trials > 60
+    assert late.any()
+    moved = second._replace(trials=np.where(late, second.trials + 30, second.trials))
+    assert logrank(first, second, 60) == logrank(first, moved, 60)
+    cut = [
+        TrialsToCriterion(np.minimum(group.trials, 60), group.reached & (group.trials <= 60))
+        for group in (first, second)
+    ]
+    assert logrank(first, second, 60) == pytest.approx(_plain_logrank(*cut), rel=1e-9)
+    assert logrank(first, _group(rng, 400.0), 100) < 1e-3
+    assert np.isnan(logrank(first, second, 0))
+    assert detectable_hazard_ratio(first, second, 0) == np.inf
+
+
+def test_medians_of_resamples_are_those_of_draws_with_replacement():
+    trials = np.array([1.0, 2.0, 4.0])
+    medians = resampled_medians(trials, 3, n_resamples=20_000)
+    # Of 27 draws of three, 7 have the median 1 and 7 the median 4; 20,000 know it to 0.3%.
+    for value, share in zip(trials, (7 / 27, 13 / 27, 7 / 27), strict=True):
+        assert abs(np.mean(medians == value) - share) < 0.02
+
+
+def test_the_detectable_ratio_of_hazards_is_detected_as_often_as_said():
+    rng = np.random.default_rng(5)
+    drawn = [_group(rng, 40.0, n=n, horizon=400) for n in (60, 30)]
+    ratio = detectable_hazard_ratio(*drawn, 400)
+
+    def found():
+        pair = _group(rng, 40.0, 60, 400), _group(rng, 40.0 * ratio, 30, 400)
+        return logrank(*pair, 400) < 0.05
+
+    # 400 trials know 0.8 to 0.02; the formula, of large groups, is good to 0.05.
+    assert abs(np.mean([found() for _ in range(400)]) - 0.8) < 0.1

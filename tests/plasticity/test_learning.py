@@ -53,6 +53,9 @@ def _network(key, n_units=N_UNITS):
 
 
 def _episodes(key, task, learner, n_trials):
+    # Initial states as drawn: to clamp them is for the oracle.
+    free = dataclasses.replace(learner.dynamics, clamp_start=False)
+    learner = dataclasses.replace(learner, dynamics=free)
     drawn = [draw_episode(key, jnp.int32(h), task, learner, N_UNITS) for h in range(n_trials)]
     return [jax.tree.map(np.asarray, episode) for episode in drawn]
 
@@ -80,6 +83,24 @@ def test_learning_is_that_of_plain_loops(key, n_trials, learner, rule):
     np.testing.assert_allclose(lifetime[1], W, rtol=1e-12, atol=1e-14)
     if n_trials == 10:
         assert np.abs(W - np.asarray(network.W)).max() > 1e-4
+
+
+def test_details_of_the_published_setting_are_those_of_plain_loops(key):
+    read = [random_network(key, N_UNITS, 2, readout=name) for name in ("unit", "undriven unit")]
+    np.testing.assert_array_equal(read[0].W_in[1:], read[1].W_in[1:])
+    late = dataclasses.replace(MICONI_LIKE.dynamics, clamp_start=False)
+    kinds = (MICONI_LIKE, dataclasses.replace(MICONI_LIKE, dynamics=late))
+    rule = miconi(learning_rate=0.5, clip=0.01, **MICONI_TRACE)
+    ours = {(n, k): _run(key, read[n], kinds[k], rule, 8) for n in (0, 1) for k in (0, 1)}
+    episodes = _episodes(key, TASK, MICONI_LIKE, 8)
+    for (n, k), (errors, W) in ours.items():
+        # A plain network whose unit 0 no input reaches, and plain states that are held or not.
+        W_in = np.asarray(read[0].W_in) * (np.arange(N_UNITS) >= n)[:, None]
+        plain = oracles.learn(read[0]._replace(W_in=W_in), episodes, rule, kinds[k])
+        np.testing.assert_allclose(errors, plain[0], rtol=1e-12)
+        np.testing.assert_allclose(W, plain[1], rtol=1e-12, atol=1e-14)
+        for other in ours.keys() - {(n, k)}:
+            assert np.abs(ours[other][0] - plain[0]).max() > 1e-4, (n, k, other)
 
 
 def _run(key, network, learner, rule, n_trials):

@@ -83,6 +83,18 @@ def test_recurrent_weights_have_the_variance_of_the_gain(key):
     assert float(jnp.abs(jnp.diag(W)).min()) > 0
 
 
+def test_no_input_reaches_units_that_are_read_undriven(key):
+    for n_outputs, read in ((None, 1), (2, 2)):
+        plain, undriven = (
+            random_network(key, 9, 3, readout=name, n_outputs=n_outputs)
+            for name in ("unit", "undriven unit")
+        )
+        assert not undriven.W_in[:read].any() and plain.W_in[:read].all()
+        np.testing.assert_array_equal(plain.W_in[read:], undriven.W_in[read:])
+        np.testing.assert_array_equal(plain.W, undriven.W)
+        np.testing.assert_array_equal(plain.W_out, undriven.W_out)
+
+
 def test_a_network_survives_its_file(key, tmp_path):
     network = random_network(key, 9, 2, readout="unit")
     path = tmp_path / "trained.npz"

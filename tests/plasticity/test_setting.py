@@ -59,7 +59,7 @@ def test_a_task_of_ones_own_is_five_arrays():
     [
         ({"n_units": 0}, "n_units ≥ 1; got 0"),
         ({"gain": -1.0}, "gain ≥ 0 and finite; got -1.0"),
-        ({"readout": "mean"}, "readout random or unit; got mean: choose one of them"),
+        ({"readout": "mean"}, "a readout of random, unit, undriven unit; got mean: choose"),
         ({"task": evidence_integration(dt=5.0)}, "task and dynamics share dt; got 5.0 and 10.0"),
         ({"rule": covariance(tau_e=5.0)}, "dt ≤ tau_e"),
         (

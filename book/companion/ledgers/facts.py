@@ -121,7 +121,7 @@ def _differences(setting: settings.Setting) -> dict[str, object]:
         ("learner", vars(learner), vars(plain)),
         ("rule", *(_numbers(r) for r in (setting.rule, three_factor.miconi(degree=3)))),
     ]
-    return {
+    return {"readout": setting.readout} | {
         f"{name}.{key}": value
         for name, made, usual in pairs
         for key, value in made.items()
