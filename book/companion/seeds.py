@@ -45,6 +45,7 @@ SEEDS: dict[str, Seed] = {
     "alignment": Seed(35, "chapter 10: networks whose updates are compared with the gradient"),
     "single kick": Seed(36, "chapter 10: networks that are kicked once"),
     "parity": Seed(37, "chapter 03: networks that learn by the hand-crafted rule"),
+    "selective integration": Seed(38, "chapter 03: networks that learn selective integration"),
 }
 
 

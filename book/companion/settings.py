@@ -3,6 +3,8 @@
 Each names its source; what no source gives is ours.
 """
 
+from dataclasses import replace
+
 import jax
 import numpy as np
 
@@ -10,13 +12,19 @@ from plasticity.learning.setting import Setting
 from plasticity.learning.trial import Learner, first_trajectory
 from plasticity.model.exploration import Kicks
 from plasticity.model.network import Dynamics
-from plasticity.model.tasks import delayed_association, delayed_nonmatch_to_sample, make_task
+from plasticity.model.tasks import (
+    context_dependent_integration,
+    delayed_association,
+    delayed_nonmatch_to_sample,
+    make_task,
+)
 from plasticity.rules.base import Rule
 from plasticity.rules.three_factor import (
     ScaledPredictionError,
     make_rule,
     miconi,
     node_perturbation,
+    single_term,
 )
 from plasticity.rules.trace import term_scale
 from plasticity.types import require
@@ -139,34 +147,72 @@ def miconi_setting(
     """
     known = without is None or without in QUIRKS
     require(known, "a quirk of the setting", repr(without), f"choose from {QUIRKS}")
-    dt, tau = 1.0, 30.0
-    clamped = ((1, 1.0), (10, 1.0), (11, -1.0))
-    dynamics = Dynamics(
-        dt=dt,
-        tau=tau,
-        filter_gain=0.95,
-        clamped=() if without == "clamped_units" else clamped,
-        clamp_start=without != "clamped_start",
-    )
-    learner = Learner(
-        dynamics=dynamics,
-        exploration=Kicks(rate=3.0, amplitude=16 * dt / tau, onset=4.0),
-        initial_baseline=0.0,
-        reset_filter=without == "filter_carried",
-        first_update=101,
-    )
-    made = {
-        "tau_e": float("inf"),
-        "onset": 3.0,
-        "plain_sum": True,
-        "clip": None if without == "clip" else 3e-4,
-        "third_factor": None if without == "error_factor" else ScaledPredictionError(),
-    }
+    learner, made = _program(16.0)
+    changed = {}
+    if without == "clamped_units":
+        changed = {"clamped": ()}
+    elif without == "clamped_start":
+        changed = {"clamp_start": False}
+    dynamics, reset = replace(learner.dynamics, **changed), without == "filter_carried"
+    learner = replace(learner, dynamics=dynamics, reset_filter=reset)
+    made["clip"] = None if without == "clip" else 3e-4
+    if without == "error_factor":
+        del made["third_factor"]
     if told_kicks:
-        rule = node_perturbation(learning_rate=0.001 * tau / dt, **made)
+        rule = node_perturbation(learning_rate=0.001 * dynamics.tau / dynamics.dt, **made)
     else:
         rule = miconi(degree=3, learning_rate=0.1, **made)
-    task = delayed_nonmatch_to_sample(dt=dt, onset=1.0, delay=199.0)
+    task = delayed_nonmatch_to_sample(dt=dynamics.dt, onset=1.0, delay=199.0)
     readout = "unit" if without == "undriven_output" else "undriven unit"
-    options = {"n_units": n_units, "gain": 1.5, "readout": readout}
-    return Setting(task=task, rule=rule, learner=learner, **options)
+    return Setting(task=task, rule=rule, learner=learner, n_units=n_units, readout=readout)
+
+
+def _program(kick: float) -> tuple[Learner, dict]:
+    """Learner, and options of rules, that Miconi's programs share; kicks of ``kick`` dt/τ."""
+    dt, tau = 1.0, 30.0
+    clamped = ((1, 1.0), (10, 1.0), (11, -1.0))
+    learner = Learner(
+        dynamics=Dynamics(dt=dt, tau=tau, filter_gain=0.95, clamped=clamped),
+        exploration=Kicks(rate=3.0, amplitude=kick * dt / tau, onset=4.0),
+        initial_baseline=0.0,
+        reset_filter=False,
+        first_update=101,
+    )
+    third_factor = ScaledPredictionError()
+    options = {"tau_e": float("inf"), "onset": 3.0, "plain_sum": True}
+    return learner, options | {"third_factor": third_factor}
+
+
+# Of Miconi's selective integration: term (k, ℓ), kick over dt/τ, mean of a channel, η, clip.
+SELECTIVE: dict[str, tuple[tuple[int, int], float, float, float, float]] = {
+    "published last": ((3, 3), 30.0, 0.25, 0.01, 2e-4),
+    "earlier": ((1, 3), 16.0, 0.1, 0.01, 1e-4),
+    "earlier, as recommended": ((1, 3), 16.0, 0.25, 0.03, 2e-5),
+}
+
+
+def selective_setting(version: str = "published last", *, n_units: int = 200) -> Setting:
+    """Selective integration as in Miconi (eLife 2017;6:e20899) and his public programs.
+
+    As `miconi_setting` in all but this: trials of 700 ms; from 1 to 501 ms each of two channels has
+    in each step 0.5 (N(0, 1) + bias), and one of two others is 1 and says whose bias is to be told
+    by ±1 in the last 200 ms; the other's is of a random sign; four types of trials in turn, each
+    with a mean error of its own.
+
+    Args:
+        version: one of `SELECTIVE`; the program's two versions, and what a comment in the earlier
+            one recommends, whose bias is that of the other.
+
+    Raises:
+        ValueError: an unknown version.
+    """
+    known = version in SELECTIVE
+    require(known, "a version of the program", repr(version), f"choose from {list(SELECTIVE)}")
+    (k, ell), kick, mean, learning_rate, clip = SELECTIVE[version]
+    learner, made = _program(kick)
+    rule = single_term(k, ell, degree=3, learning_rate=learning_rate, clip=clip, **made)
+    task = context_dependent_integration(
+        dt=1.0, onset=1.0, coherence=mean, noise=0.5, irrelevant_drawn=True
+    )
+    readout = "undriven unit"
+    return Setting(task=task, rule=rule, learner=learner, n_units=n_units, readout=readout)

@@ -72,13 +72,16 @@ def tasks(root: Path = ROOT) -> list[Task]:
         unit_tests("plasticity"),
         *outputs[:2],
         Task("build", "build", (here, "book/tools/run.py", "--build")),
-        Task("browser", "pages", pages_test, after=("browser", "build")),
+        # It waits for Chromium more than it computes.
+        Task("browser", "pages", pages_test, after=("browser", "build"), idle=True),
         Task("browser", "pdf", pdf_test, after=("browser",)),
         *outputs[2:],
         unit_tests("companion"),
         unit_tests("book", after=("browser",)),  # the workflow is checked by what npm installs
+        *chapters[:-3],
+        # Late, when most of its programs have been compiled for the tests above.
         *_under_the_other_python(),
-        *chapters,
+        *chapters[-3:],
     ]
 
 

@@ -29,6 +29,7 @@ class Task(NamedTuple):
     """A task of C conditions, T steps of ``dt`` ms and I input channels.
 
     A task of your own is five arrays; `check_task`, which a `Setting` calls, says if they disagree.
+    A sixth holds what has one sign in one trial and the other in the next.
 
     Attributes:
         inputs: mean inputs, (C, T, I).
@@ -37,6 +38,7 @@ class Task(NamedTuple):
         noise: standard deviation of the noise of one step on each channel, (T, I): for noise of
             strength s (per √ms) it is s/√dt while the channel is on.
         dt: time step, ms.
+        flipped: inputs that are added with a sign ±1 drawn anew in each trial, (C, T, I), or None.
     """
 
     inputs: Float[Array, "C T I"]
@@ -44,6 +46,7 @@ class Task(NamedTuple):
     response: Bool[Array, "T"]
     noise: Float[Array, "T I"]
     dt: float
+    flipped: Float[Array, "C T I"] | None = None
 
     @property
     def n_conditions(self) -> int:
@@ -66,9 +69,14 @@ class Task(NamedTuple):
         return None if self.targets.ndim == 2 else self.targets.shape[2]
 
     def draw(self, key: PRNGKey, condition: Index) -> Trial:
-        """A trial of ``condition``: u = mean + noise · ξ with ξ ~ N(0, 1) on every step."""
+        """A trial of ``condition``: u = mean ± flipped + noise · ξ, ξ ~ N(0, 1) on every step."""
         xi = jax.random.normal(key, self.noise.shape, jnp.float32).astype(self.noise.dtype)
         inputs = self.inputs[condition] + self.noise * xi
+        if self.flipped is not None:
+            # A key of its own, so that tasks without a sign keep their draws.
+            coin = jax.random.randint(jax.random.fold_in(key, 1), (), 0, 2, jnp.int32)
+            sign = (2 * coin - 1).astype(inputs.dtype)
+            inputs = inputs + sign * self.flipped[condition]
         return Trial(inputs, self.targets[condition], self.response, condition)
 
 
@@ -93,10 +101,12 @@ def check_task(task: Task) -> None:
     if len(given["targets"]) == 3:
         given["targets"] = given["targets"][:2]  # of several outputs
     fix = "match C conditions, T steps and I channels of the inputs"
+    if task.flipped is not None:
+        wanted, given = wanted | {"flipped": shape}, given | {"flipped": np.shape(task.flipped)}
     require(given == wanted, f"a task of inputs {shape} has {wanted}", given, fix)
     require(0 < float(task.dt) < np.inf, "dt > 0 ms", task.dt, "give a positive time step")
     if not is_traced(*task):
-        arrays = (task.inputs, task.targets, task.noise)
+        arrays = jax.tree.leaves((task.inputs, task.targets, task.noise, task.flipped))
         finite = all(bool(np.isfinite(a).all()) for a in arrays)
         fine = finite and bool((np.asarray(task.noise) >= 0).all())
         rule = "inputs, targets and noise finite, noise ≥ 0"
@@ -207,6 +217,8 @@ def context_dependent_integration(
     noise: float = 0.5,
     context: float = 1.0,
     target: float = 1.0,
+    onset: float = 0.0,
+    irrelevant_drawn: bool = False,
 ) -> Task:
     """Two noisy stimuli of either sign; a context cue says whose sign to report.
 
@@ -214,20 +226,34 @@ def context_dependent_integration(
     throughout (Mante et al. 2013, in the form of Miconi 2017). C = 8 (two signs and the context),
     I = 4. Times in ms, noise in √ms; the values are ours.
 
+    Args:
+        onset: of the stimulus; the response window follows ``stimulus`` ms after time 0.
+        irrelevant_drawn: draw the sign of the other stimulus in each trial, as Miconi does, so that
+            C = 4: sign to report and context, in his order.
+
     Raises:
         ValueError: a duration, dt, target or noise outside its range.
     """
     total = stimulus + response
     n_steps = _length(dt, total)
-    shown = _window("stimulus", 0.0, stimulus, dt, total)
+    shown = _window("stimulus", onset, stimulus, dt, total)
     cases = np.array([(a, b, c) for c in (0, 1) for a in (1, -1) for b in (1, -1)])
-    inputs = np.zeros((8, n_steps, 4))
+    if irrelevant_drawn:
+        cases = np.array([(1, 0, 0), (0, 1, 1), (-1, 0, 0), (0, -1, 1)])
+    every = np.arange(len(cases))
+    inputs = np.zeros((len(cases), n_steps, 4))
     inputs[:, shown, :2] = coherence * cases[:, None, :2]
-    inputs[np.arange(8), :, 2 + cases[:, 2]] = context
+    inputs[every, :, 2 + cases[:, 2]] = context
     sd = np.zeros((n_steps, 4))
     sd[shown, :2] = noise / np.sqrt(dt)
-    signs = cases[np.arange(8), cases[:, 2]]
-    return _task(inputs, signs, target, _window("response", stimulus, response, dt, total), sd, dt)
+    signs = cases[every, cases[:, 2]]
+    window = _window("response", stimulus, response, dt, total)
+    task = _task(inputs, signs, target, window, sd, dt)
+    if not irrelevant_drawn:
+        return task
+    other = np.zeros_like(inputs)
+    other[:, shown, :2] = coherence * (cases[:, None, :2] == 0)
+    return task._replace(flipped=jnp.asarray(other, float))
 
 
 def evidence_integration(

@@ -4,7 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from companion.settings import QUIRKS, association_setting, brief_setting, miconi_setting
+from companion.settings import (
+    QUIRKS,
+    association_setting,
+    brief_setting,
+    miconi_setting,
+    selective_setting,
+)
 
 from plasticity.learning.trial import draw_episode, initial_learning_state, learn_trial
 
@@ -67,6 +73,27 @@ def test_node_perturbation_has_the_step_of_the_published_program():
     # Rates of a thousand steps in float64, sums of them: 1e-12 is far from both.
     np.testing.assert_allclose(after.W - state.W, change, atol=1e-12)
     assert (np.abs(plain) > 3e-4).any() and (np.abs(plain) < 3e-4).any()
+
+
+def test_selective_integration_is_that_of_the_programs():
+    setting = selective_setting()
+    task, learner = setting.task, setting.learner
+    assert (task.n_steps, task.n_conditions, setting.readout) == (700, 4, "undriven unit")
+    np.testing.assert_array_equal(np.flatnonzero(task.response), np.arange(500, 700))
+    on = np.flatnonzero(np.asarray(task.noise)[:, 0])
+    np.testing.assert_array_equal(on, np.arange(1, 501))
+    # 0.5 (N(0, 1) ± 0.5) in each step.
+    assert float(task.noise.max()) == 0.5 and float(task.inputs[0, 1, 0]) == 0.25
+    assert learner.exploration.amplitude == pytest.approx(1.0)
+    assert learner.per_condition and learner.dynamics == miconi_setting().learner.dynamics
+    theta = np.asarray(setting.rule.coefficients)
+    assert theta[3, 3] == -1 and np.count_nonzero(theta) == 1
+    other = selective_setting("earlier, as recommended")
+    assert np.asarray(other.rule.coefficients)[1, 3] == -1
+    numbers = (float(other.rule.learning_rate), float(other.rule.clip))
+    assert numbers == pytest.approx((0.03, 2e-5))
+    with pytest.raises(ValueError, match="a version of the program; got 'new'"):
+        selective_setting("new")
 
 
 @pytest.mark.parametrize(

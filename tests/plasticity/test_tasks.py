@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from plasticity.model.tasks import (
+    check_task,
     context_dependent_integration,
     delayed_association,
     delayed_nonmatch_to_sample,
@@ -40,6 +41,31 @@ def test_the_attended_stimulus_decides():
         attended = stimulus[int(context.argmax())]
         assert np.sign(attended) == np.sign(float(task.targets[c, 0]))
     assert len({tuple(np.asarray(task.inputs[c, 0]).tolist()) for c in range(8)}) == 8
+
+
+def test_the_sign_of_the_other_stimulus_is_drawn_in_each_trial():
+    options = {"dt": 1.0, "onset": 1.0, "stimulus": 50.0, "response": 20.0, "coherence": 0.25}
+    task = context_dependent_integration(**options, irrelevant_drawn=True)
+    assert task.n_conditions == 4
+    every = context_dependent_integration(**options)
+    still = task._replace(noise=jnp.zeros_like(task.noise))
+    keys = jax.random.split(jax.random.key(3), 64)
+    for c in range(4):
+        drawn = np.asarray(jax.vmap(still.draw, (0, None))(keys, jnp.int32(c)).inputs)
+        attended = int(drawn[0, 0, 2:].argmax())
+        sign = float(task.targets[c, 0])
+        np.testing.assert_allclose(drawn[:, 1:51, attended], 0.25 * sign)
+        other = drawn[:, 1:51, 1 - attended]
+        assert (other == other[:, :1]).all() and not drawn[:, 51:, :2].any()
+        assert not drawn[:, 0, :2].any(), "the stimulus begins late"
+        # Of 64 coins between 16 and 48 fall on one side, but for one case in ten thousand.
+        assert 16 <= (other[:, 0] == 0.25).sum() <= 48 and (np.abs(other) == 0.25).all()
+        # Every trial is one of those in which both signs are given.
+        given = np.asarray(every.inputs)
+        assert all(any(np.allclose(trial, known) for known in given) for trial in drawn)
+    np.testing.assert_array_equal(np.sign(task.targets[:, 0]), [1, 1, -1, -1])
+    with pytest.raises(ValueError, match="'flipped'"):
+        check_task(task._replace(flipped=task.flipped[:2]))
 
 
 def test_evidence_has_the_sign_of_the_target():

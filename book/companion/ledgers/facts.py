@@ -29,13 +29,19 @@ from plasticity.model import exploration, network, tasks
 from plasticity.rules import three_factor
 
 LEDGER = Path(__file__).with_name("facts.yml")
+_SELECTIVE = ("term", "kick", "mean", "learning rate", "clip")
 ORIGINS = {"paper": "the paper", "other": "other work", "ours": "ours"}
 # Title of a table → what its parameters are parameters of.
 GROUPS: dict[str, tuple[Callable, ...]] = {
     "Model": (network.Dynamics, exploration.Kicks, network.random_network),
     "Tasks": tuple(tasks.TASKS.values()),
     "Learning": (trial.Learner, three_factor.make_rule, three_factor.single_term),
-    "Settings": (settings.association_setting, settings.brief_setting, settings.miconi_setting),
+    "Settings": (
+        settings.association_setting,
+        settings.brief_setting,
+        settings.miconi_setting,
+        settings.selective_setting,
+    ),
     "Measures": (criterion.trials_to_criterion, resampling.bootstrap_interval),
     "Gradients": (
         settings.dense_rule,
@@ -108,6 +114,11 @@ def values() -> dict[str, dict[str, dict[str, object]]]:
             for name, value in durations.items()
         },
         "Miconi's setting as made": _differences(settings.miconi_setting()),
+        "Miconi's selective integration": {
+            f"{version}: {name}": value
+            for version, values in settings.SELECTIVE.items()
+            for name, value in zip(_SELECTIVE, values, strict=True)
+        },
     }
     return groups
 
