@@ -6,14 +6,13 @@ import json
 import os
 import re
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from plasticity.files import Arrays, save_arrays
+from plasticity.files import Arrays, check_arrays, check_target, kept_arrays, save_arrays
 from plasticity.types import require
 
 
@@ -62,20 +61,45 @@ def save_checkpoint(path: str | os.PathLike | None, state: Arrays, identity: dic
 def resume(path: str | os.PathLike | None, fresh: Arrays, identity: dict) -> Arrays:
     """The state in the file, if there is one, or ``fresh``; every process gets the first one's.
 
+    A file that cannot be read is renamed to ``<name>.broken``, and the loop starts from ``fresh``.
+
     Raises:
-        ValueError: the file was made by a loop of another identity; names what differs.
+        ValueError: a path that cannot be written to, or a file that is no checkpoint or was made by
+            a loop of another identity; names what differs.
+
+    Warns:
+        RuntimeWarning: a file that cannot be read was renamed.
     """
-    if path is None or jax.process_index() > 0 or not Path(path).exists():
+    if path is None or jax.process_index() > 0:
         return from_first_process(fresh)
-    with np.load(path, allow_pickle=False) as file:
-        state = dict(file)
-    saved = json.loads(str(state.pop("identity")))
+    check_arrays(fresh)
+    rule, fix = "no array of a loop is called identity", "give it another name"
+    require("identity" not in fresh, rule, sorted(fresh), fix)
+    state = kept_arrays(path, "a checkpoint is a whole .npz of arrays")
+    if state is None:
+        check_target(path)
+        return from_first_process(fresh)
+    saved = _identity(path, state)
     names = sorted(saved.keys() | identity.keys())
     differ = {n: (saved.get(n), identity.get(n)) for n in names if saved.get(n) != identity.get(n)}
     rule = f"{path} goes on with what it was saved by (saved, wanted)"
     fix = "choose another file, or set these as they were"
     require(not differ, rule, differ, fix)
+    saved, wanted = ({n: (str(a.dtype), a.shape) for n, a in s.items()} for s in (state, fresh))
+    names = sorted(n for n in saved.keys() | wanted.keys() if saved.get(n) != wanted.get(n))
+    rule = f"{path} holds the arrays of its loop"
+    require(not names, rule, f"others of {names}", "choose another file, or move it away")
     return from_first_process(state)
+
+
+def _identity(path: str | os.PathLike, state: Arrays) -> dict[str, str]:
+    """Who made a checkpoint, taken out of its state."""
+    try:
+        identity = dict(json.loads(str(state.pop("identity"))))
+    except (KeyError, TypeError, ValueError) as error:
+        rule, fix = "a checkpoint says by which loop it was made", "choose another file, or move it"
+        raise ValueError(f"{rule}; got {path}, which does not: {fix}") from error
+    return identity
 
 
 def from_first_process(state: Arrays) -> Arrays:

@@ -177,13 +177,14 @@ def meta_train(
         progress: a bar on stderr with the current objectives; by default only on a terminal.
 
     Raises:
-        ValueError: a start of several rules, or without coefficients; a checkpoint of another run
-            (names what differs).
+        ValueError: a start of several rules, or without coefficients; a checkpoint that cannot be
+            written, or of another run (names what differs).
         FloatingPointError: more than half of an iteration's lifetimes are not finite; the
             checkpoint is that of the iteration before.
 
     Warns:
-        RuntimeWarning: lifetimes that are not finite were left out; names iteration and count.
+        RuntimeWarning: lifetimes that are not finite were left out (names iteration and count); a
+            checkpoint that cannot be read was set aside.
     """
     rule = _start(setting, start)
     failure = failure_reward(setting.learner)

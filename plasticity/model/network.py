@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from plasticity.files import save_arrays
+from plasticity.files import load_arrays, save_arrays
 from plasticity.types import Activity, PRNGKey, Units, Weights, is_traced, require
 
 READOUTS = ("random", "unit", "undriven unit")
@@ -118,8 +118,13 @@ def make_network(W, W_in, W_out) -> Network:
     """A network of these weights, checked; leading axes make a batch of networks.
 
     Raises:
-        ValueError: W not square, shapes that disagree, entries that are not finite.
+        ValueError: arrays of text or complex numbers, W not square, shapes that disagree, entries
+            that are not finite.
     """
+    for name, weights in zip(Network._fields, (W, W_in, W_out), strict=True):
+        dtype = getattr(weights, "dtype", np.dtype(float))
+        real = any(jnp.issubdtype(dtype, kind) for kind in (jnp.floating, jnp.integer, bool))
+        require(real, f"{name} holds real numbers", f"type {dtype}", "convert it yourself")
     network = Network(*(jnp.asarray(a, float) for a in (W, W_in, W_out)))
     shape = network.W.shape
     square = len(shape) >= 2 and shape[-1] == shape[-2]
@@ -233,9 +238,16 @@ def load_network(path: str | os.PathLike) -> Network:
     """Read a network written by `save_network`.
 
     Raises:
-        ValueError: a missing array, shapes that disagree, entries that are not finite.
+        FileNotFoundError: there is none.
+        ValueError: a file that is no whole ``.npz``, a missing array, weights that are no real
+            numbers, shapes that disagree, entries that are not finite.
     """
-    with np.load(path, allow_pickle=False) as arrays:
-        missing = sorted(set(Network._fields) - set(arrays.files))
-        require(not missing, f"a network file holds {Network._fields}", missing, "save it again")
+    rule = f"a network file is a .npz of {', '.join(Network._fields)}"
+    fix = "restore it, or write it with `save_network`"
+    arrays = load_arrays(path, rule, fix)
+    missing = sorted(set(Network._fields) - set(arrays))
+    require(not missing, rule, f"{path} without {', '.join(missing)}", fix)
+    try:
         return make_network(*(arrays[name] for name in Network._fields))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error

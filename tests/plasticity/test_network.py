@@ -7,6 +7,7 @@ from scipy.linalg import expm
 
 from plasticity.model.network import (
     Dynamics,
+    Network,
     load_network,
     make_network,
     random_network,
@@ -108,11 +109,36 @@ def test_a_file_of_other_shapes_is_refused(key, tmp_path):
     network = random_network(key, 9, 2)
     path = tmp_path / "bad.npz"
     np.savez(path, W=network.W, W_in=network.W_in[:4], W_out=network.W_out)
-    with pytest.raises(ValueError, match="N = 9"):
+    with pytest.raises(ValueError, match="bad.npz: .*N = 9"):
         load_network(path)
     np.savez(path, W=network.W)
-    with pytest.raises(ValueError, match="W_in"):
+    with pytest.raises(ValueError, match="bad.npz without W_in, W_out: restore it"):
         load_network(path)
+
+
+@pytest.mark.parametrize("kind", [complex, "U4", "S4"])
+def test_weights_that_are_no_real_numbers_are_refused(tmp_path, kind):
+    path, weights = tmp_path / "bad.npz", [np.eye(2), np.ones((2, 1)), np.ones(2)]
+    for place, name in enumerate(Network._fields):
+        given = [array.astype(kind) if i == place else array for i, array in enumerate(weights)]
+        np.savez(path, **dict(zip(Network._fields, given, strict=True)))
+        with pytest.raises(ValueError, match=f"bad.npz: {name} holds real numbers; got type"):
+            load_network(path)
+        with pytest.raises(ValueError, match=f"{name} holds real numbers; got type"):
+            make_network(*given)
+    whole = dict(zip(Network._fields, [array.astype(int) for array in weights], strict=True))
+    np.savez(path, **whole)
+    assert load_network(path).W.dtype == float
+
+
+def test_a_file_that_is_no_network_is_named(tmp_path):
+    path = tmp_path / "page.npz"
+    path.write_text("<!doctype html>")
+    message = "a network file is a .npz of W, W_in, W_out; got .*page.npz, an HTML page: download"
+    with pytest.raises(ValueError, match=message):
+        load_network(path)
+    with pytest.raises(FileNotFoundError, match="none.npz"):
+        load_network(tmp_path / "none.npz")
 
 
 def test_a_failed_save_leaves_the_old_file(key, tmp_path):
