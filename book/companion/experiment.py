@@ -19,6 +19,7 @@ are listed in `companion.catalogue`.
 import dataclasses
 import hashlib
 import inspect
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,9 +119,13 @@ class Experiment:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """Field → value of all other fields, as plain numbers, strings, lists and dictionaries."""
+        """Field → value of all other fields, as plain numbers, strings, lists and dictionaries.
+
+        Raises:
+            ValueError: a value that a record cannot keep, as `plain`.
+        """
         fields = (f.name for f in dataclasses.fields(self) if f.name not in self.needs)
-        return {name: plain(getattr(self, name)) for name in fields}
+        return {name: plain(getattr(self, name), name) for name in fields}
 
     @property
     def length(self) -> int:
@@ -151,7 +156,7 @@ class Experiment:
 
         Raises:
             ValueError: an array that is not declared, or the reverse; other dimensions than
-                declared.
+                declared; objects or complex numbers, which a record cannot keep.
         """
         who = f"{self.name}: measure returns the declared arrays"
         extra, missing = sorted(set(arrays) - set(self.variables)), self.variables.keys() - arrays
@@ -163,6 +168,8 @@ class Experiment:
         labels, data = self.coordinates(), {}
         for name, (dims, meaning, unit) in self.variables.items():
             array = np.asarray(arrays[name])
+            rule = f"{self.name}: {name} holds real numbers, truth values or text"
+            require(array.dtype.kind in "biufU", rule, f"type {array.dtype}", "convert it")
             rule = f"{self.name}: {name} has the dimensions {dims}"
             require(array.ndim == len(dims), rule, array.shape, "change the one or the other")
             for dim, size in zip(dims, array.shape, strict=True):
@@ -175,14 +182,24 @@ class Experiment:
         return xr.Dataset(data, coords, {"title": self.title})
 
 
-def plain(value: Any) -> Any:
-    """A parameter as JSON writes it: tuples become lists, NumPy's numbers Python's."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(held) for key, held in value.items()}
-    if isinstance(value, tuple | list):
-        return [plain(held) for held in value]
+def plain(value: Any, name: str = "a parameter") -> Any:
+    """A parameter as JSON writes it: tuples become lists, NumPy's numbers Python's.
+
+    Raises:
+        ValueError: what would not come back from JSON; tells it by ``name``.
+    """
     if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        odd = [key for key in value if not isinstance(key, str)]
+        require(not odd, f"{name} has text as keys", odd, "give names")
+        return {str(key): plain(held, name) for key, held in value.items()}
+    if isinstance(value, tuple | list):
+        return [plain(held, name) for held in value]
+    keeps = value is None or isinstance(value, str | bool | int)
+    keeps = keeps or isinstance(value, float) and math.isfinite(value)
+    rule = f"{name} holds text, finite numbers, truth values, None, and lists and mappings of these"
+    require(keeps, rule, f"{value!r} of {type(value)}", "use None for no value, names for objects")
     return value
 
 

@@ -2,7 +2,8 @@
 
 Any reader of netCDF, in Python, R, Julia or Matlab, sees dimensions, labels, units and meanings.
 The provenance stands in the attributes of the file: the experiment, its parameters, seeds and needs
-(JSON), versions, processor, day and seconds, and a digest. Each array has a digest of its own.
+(JSON), versions, processor, day and seconds, and a digest. Each array has a digest of its own, and
+attributes, dimensions and labels have one together.
 """
 
 import hashlib
@@ -19,11 +20,11 @@ import jax
 import numpy as np
 import xarray as xr
 
-from companion.experiment import Experiment
-from plasticity.files import replacing
+from companion.experiment import Experiment, plain
+from plasticity.files import refusal, replacing
 from plasticity.types import require
 
-FORMAT = 1
+FORMAT = 2  # 1 had no digest of what is said of the arrays
 _JSON = ("parameters", "seeds", "needs", "versions")
 _LIBRARIES = ("plasticity", "jax", "jaxlib", "numpy", "scipy")
 
@@ -53,6 +54,27 @@ def digest(arrays: Mapping[str, Any]) -> str:
     return state.hexdigest()
 
 
+def description_digest(data: xr.Dataset) -> str:
+    """SHA-256 of what is said of the arrays: attributes, dimensions and labels."""
+    told = {
+        "attributes": {k: v for k, v in data.attrs.items() if k != "description_sha256"},
+        "variables": {str(name): [v.dims, v.attrs] for name, v in data.variables.items()},
+        "labels": {str(name): v.values.tolist() for name, v in data.coords.items()},
+    }
+
+    def pythons(value: Any) -> Any:
+        # Numbers are Python's before they are saved, and NumPy's afterwards.
+        return value.tolist() if isinstance(value, np.generic | np.ndarray) else repr(value)
+
+    text = json.dumps(told, sort_keys=True, default=pythons)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Python and the packages that compute → their versions."""
+    return {"python": platform.python_version()} | {name: version(name) for name in _LIBRARIES}
+
+
 def described(
     experiment: Experiment, data: xr.Dataset, needs: Mapping[str, str], seconds: float
 ) -> xr.Dataset:
@@ -62,13 +84,12 @@ def described(
         needs: digest of the record of each need.
         seconds: that measuring took.
     """
-    versions = {"python": platform.python_version()} | {n: version(n) for n in _LIBRARIES}
     provenance = {
         "experiment": f"{type(experiment).__module__}.{type(experiment).__name__}",
         "parameters": experiment.parameters,
-        "seeds": dict(experiment.seeds),
+        "seeds": plain(experiment.seeds),
         "needs": dict(needs),
-        "versions": versions,
+        "versions": versions(),
         "processor": _processor(),
         "recorded": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "seconds": round(seconds, 1),
@@ -77,13 +98,13 @@ def described(
 
 
 def with_provenance(data: xr.Dataset, provenance: Mapping[str, Any]) -> xr.Dataset:
-    """``data`` with these attributes, and the digests of its arrays."""
+    """``data`` with these attributes, and the digests of its arrays and of its description."""
     arrays = {str(name): variable.values for name, variable in data.data_vars.items()}
     attributes = {k: json.dumps(v) if k in _JSON else v for k, v in provenance.items()}
     whole = data.assign_attrs(**attributes, format=FORMAT, sha256=digest(arrays))
     for name, array in arrays.items():
         whole[name].attrs["sha256"] = digest({name: array})
-    return whole
+    return whole.assign_attrs(description_sha256=description_digest(whole))
 
 
 def save(path: str | os.PathLike, data: xr.Dataset) -> None:
@@ -108,30 +129,46 @@ def load(path: str | os.PathLike) -> xr.Dataset:
 
     Raises:
         FileNotFoundError: there is none.
-        ValueError: a file that is no record or is cut short, one of a newer version, or arrays that
-            do not have the digest they were saved with.
+        ValueError: a file that is no record or is cut short, one of a newer version, or arrays or
+            a description (from version 2 on) without the digest they were saved with.
     """
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"a record; got no file {path}: make it with `make reproduce`")
+    rule, fix = "a record is a whole netCDF file", "restore it, or record it again"
+    require(not path.is_dir(), rule, f"{path}, a folder", fix)
     try:
         data = xr.load_dataset(path, engine="h5netcdf")
     except Exception as error:  # h5py has no class of its own for what is no HDF5 file
-        rule, fix = "a record is a whole netCDF file", "restore it, or record it again"
-        raise ValueError(f"{rule}; got {path} ({error}): {fix}") from error
-    number = int(data.attrs.get("format", -1))
-    require(number >= 0, "a record with its provenance", path, "choose a file of book/records")
+        damage = f"cut short or damaged ({error})"
+        raise ValueError(refusal(path, rule, fix, b"\x89HDF", damage)) from error
+    lacking = [name for name in _JSON if not _mapping(data.attrs.get(name))]
+    number = data.attrs.get("format")
+    number = int(number) if isinstance(number, np.integer) else 0
+    lacking += ["format"] if number < 1 else []
+    wanted = f"{path} without {', '.join(lacking)}"
+    require(not lacking, "a record with its provenance", wanted, "choose a file of book/records")
     rule = f"a record of version {FORMAT} or older"
     require(number <= FORMAT, rule, f"version {number} in {path}", "install a newer companion")
     for name, variable in data.data_vars.items():
         same = digest({str(name): variable.values}) == variable.attrs.get("sha256")
         rule = f"{name} has the digest it was saved with"
-        require(same, rule, f"other values in {path}", "restore the file, or record it again")
+        require(same, rule, f"other values in {path}", fix)
     arrays = {str(name): variable.values for name, variable in data.data_vars.items()}
     whole = digest(arrays) == data.attrs.get("sha256")
-    fix = "restore the file, or record it again"
     require(whole, "all arrays together have the digest of the record", path, fix)
+    same = number < 2 or description_digest(data) == data.attrs.get("description_sha256")
+    rule = "attributes, dimensions and labels have the digest they were saved with"
+    require(same, rule, f"others in {path}", fix)
     return data
+
+
+def _mapping(text: Any) -> bool:
+    """Whether an attribute is a mapping in JSON."""
+    try:
+        return isinstance(json.loads(text), dict)
+    except (TypeError, ValueError):
+        return False
 
 
 def provenance(data: xr.Dataset) -> dict[str, Any]:

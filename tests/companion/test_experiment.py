@@ -25,6 +25,8 @@ def test_measured_arrays_get_names_labels_units_and_meanings():
         ({"errors": ARRAYS["errors"]}, r"got none of \['reached'\]: return them"),
         (ARRAYS | {"errors": np.ones(5)}, r"errors has the dimensions \('coin', 'trial'\)"),
         (ARRAYS | {"errors": np.ones((5, 7))}, "errors has 6 entries along trial; got 7"),
+        (ARRAYS | {"reached": np.array([None] * 5)}, "holds real numbers.*; got type object"),
+        (ARRAYS | {"reached": np.ones(5) * 1j}, "reached holds real.*; got type complex128"),
     ],
 )
 def test_what_is_not_declared_is_refused(arrays, message):
@@ -50,6 +52,24 @@ def test_parts_cover_the_axis_once():
 def test_parameters_are_what_json_writes():
     value = {"a": (1, (2.0, np.float64(3.0))), "b": np.arange(2), "c": None}
     assert plain(value) == {"a": [1, [2.0, 3.0]], "b": [0, 1], "c": None}
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (float("nan"), "bend holds text, finite numbers, .*; got nan of .*: use None for no value"),
+        (np.array([1.0, np.inf]), "got inf of"),
+        ((1, (2, {"a": object()})), "got <object object at .* of <class 'object'>"),
+        (1j, "got 1j of"),
+        (np.longdouble(1), "of <class 'numpy.longdouble'>"),
+        (np.datetime64("2025-01-01"), "got datetime.date"),
+        (b"text", "got b'text'"),
+        ({1: 2}, r"bend has text as keys; got \[1\]: give names"),
+    ],
+)
+def test_a_parameter_that_a_record_cannot_keep_is_refused(value, message):
+    with pytest.raises(ValueError, match=message):
+        assert Coins(bend=value).parameters
 
 
 def test_the_source_of_an_experiment_is_that_of_its_module():

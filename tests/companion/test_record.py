@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 COINS = Coins()
+NOTHING = {"parameters": {}, "seeds": {}, "needs": {}, "versions": {}}
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def test_a_record_carries_its_provenance(path):
 def test_values_come_back_bit_for_bit(tmp_path_factory, array):
     file = tmp_path_factory.mktemp("bits") / "x.nc"
     dims = [f"d{i}" for i in range(array.ndim)]
-    record.save(file, record.with_provenance(xr.Dataset({"x": (dims, array)}), {"needs": {}}))
+    record.save(file, record.with_provenance(xr.Dataset({"x": (dims, array)}), NOTHING))
     back = record.load(file).x.values
     assert (back.dtype, back.shape) == (array.dtype, array.shape)
     assert back.tobytes() == array.tobytes()
@@ -79,22 +80,73 @@ def test_a_changed_array_is_refused_by_name(path):
 
 def test_a_record_of_a_newer_version_is_refused(path):
     _changed(path, lambda data: data.attrs.__setitem__("format", record.FORMAT + 1))
-    with pytest.raises(ValueError, match=r"version 1 or older; got version 2 .*: install a newer"):
+    with pytest.raises(ValueError, match=r"version 2 or older; got version 3 .*: install a newer"):
         record.load(path)
 
 
-def test_what_is_no_record_is_refused(path, tmp_path):
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(ValueError, match="a record is a whole netCDF file"):
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: data.attrs.__setitem__("seeds", '{"throws": 8}'),
+        lambda data: data.attrs.pop("processor"),
+        lambda data: data.attrs.pop("description_sha256"),
+        lambda data: data.errors.attrs.__setitem__("units", "V"),
+        lambda data: data.coords.__setitem__("trial", np.arange(1, 7)),
+    ],
+)
+def test_a_changed_description_is_refused(path, change):
+    _changed(path, lambda data: None)
+    record.load(path)
+    _changed(path, change)
+    rule = "attributes, dimensions and labels have the digest they were saved with; got others in"
+    with pytest.raises(ValueError, match=rule):
         record.load(path)
-    (tmp_path / "text.nc").write_text("no record")
-    with pytest.raises(ValueError, match="a record is a whole netCDF file"):
-        record.load(tmp_path / "text.nc")
+
+
+def test_a_record_of_before_that_digest_is_a_record(path):
+    def to_the_first_version(data):
+        data.attrs["format"] = 1
+        del data.attrs["description_sha256"]
+
+    _changed(path, to_the_first_version)
+    assert record.load(path).attrs["format"] == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (lambda whole: whole[: len(whole) // 2], r"cut short or damaged \(.*\): restore it"),
+        (lambda _: b"", "an empty file: restore it, or record it again"),
+        (lambda _: b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer: fetch"),
+        (lambda _: b"\n<!DOCTYPE html><title>404</title>", "an HTML page: download the file"),
+        (lambda _: b"PK\x03\x04", "a zip archive: restore it"),
+        (lambda _: b"no record", "a text file: restore it"),
+        (lambda _: b"\xff\x00" * 40, "a file of another kind: restore it"),
+    ],
+)
+def test_a_file_that_is_no_record_is_named(path, content, what):
+    path.write_bytes(content(path.read_bytes()))
+    message = f"a record is a whole netCDF file; got .*coins.nc, {what}"
+    with pytest.raises(ValueError, match=message):
+        record.load(path)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", 3.0])
+def test_a_record_without_its_provenance_is_refused(path, tmp_path, text):
+    _changed(path, lambda data: data.attrs.__setitem__("seeds", text))
+    message = "a record with its provenance; got .*coins.nc without seeds: choose a file"
+    with pytest.raises(ValueError, match=message):
+        record.load(path)
     xr.Dataset({"x": 1.0}).to_netcdf(tmp_path / "plain.nc", engine="h5netcdf")
-    with pytest.raises(ValueError, match="a record with its provenance"):
+    with pytest.raises(ValueError, match="without parameters, seeds, needs, versions, format"):
         record.load(tmp_path / "plain.nc")
+
+
+def test_no_file_and_a_folder_are_told_apart(tmp_path):
     with pytest.raises(FileNotFoundError, match="make it with `make reproduce`"):
         record.load(tmp_path / "none.nc")
+    with pytest.raises(ValueError, match="a record is a whole netCDF file; got .*, a folder"):
+        record.load(tmp_path)
 
 
 def test_a_failed_save_leaves_the_old_record(path, monkeypatch):
@@ -120,3 +172,6 @@ def test_a_folder_without_write_permission_is_named(path):
 def test_a_folder_that_cannot_be_made_is_named(path):
     with pytest.raises(ValueError, match="a folder to write to; got .*coins.nc"):
         record.save(path / "below" / "x.nc", xr.Dataset())
+    with pytest.raises(ValueError, match="a file to write to; got the folder .*records"):
+        record.save(path.parent, xr.Dataset())
+    assert [p.name for p in path.parent.iterdir()] == ["coins.nc"]
