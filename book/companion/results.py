@@ -21,8 +21,8 @@ from tqdm import tqdm
 
 from companion import record
 from companion.compilation import quick_compilation
-from companion.experiment import Experiment
-from plasticity.files import save_arrays
+from companion.experiment import Experiment, plain
+from plasticity.files import check_target, kept_arrays, save_arrays
 from plasticity.types import require
 
 _measured: dict[Experiment, xr.Dataset] = {}
@@ -153,39 +153,98 @@ def record_in_parts(experiment: Experiment, scratch: Path) -> xr.Dataset:
     """Measure an experiment part by part, each kept in ``scratch`` at once, and record it.
 
     Interrupted, it goes on where it stopped: parts are taken over if experiment, parameters, seeds,
-    needs, the source of the experiment's module and the version of the package are the same.
+    needs, the source of the experiment's module, the versions of what computes, and the precision
+    are the same. Parts that cannot be read are set aside; all are removed once they are recorded.
 
     Raises:
-        ValueError: as `Experiment.dataset`, and as `recorded_result` of a need.
+        ValueError: parameters, labels or arrays that a record cannot keep, or a folder that cannot
+            be written to, as soon as that is known; as `Experiment.dataset`, and as
+            `recorded_result` of a need.
+
+    Warns:
+        RuntimeWarning: a part could not be read.
     """
+    target = record.folder() / f"{experiment.name}.nc"
+    check_target(target)
     needs = {name: recorded_result(need) for name, need in experiment.needs.items()}
     digests = {name: need.attrs["sha256"] for name, need in needs.items()}
     identity = [
         f"{type(experiment).__module__}.{type(experiment).__name__}",
         experiment.parameters,
-        dict(experiment.seeds),
+        plain(experiment.seeds, "seeds"),
         digests,
         experiment.source(),
-        version("plasticity"),
+        record.versions(),
+        bool(jax.config.jax_enable_x64),
     ]
     tag = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
-    parts, seconds = [], 0.0
-    for number, part in enumerate(tqdm(experiment.parts(), desc=experiment.name)):
-        file = Path(scratch) / f"{experiment.name}-{tag}-{number}.npz"
-        if not file.exists():
-            start = time.perf_counter()
-            arrays = experiment.measure(part, **needs)
-            took = np.array(time.perf_counter() - start)
-            save_arrays(
-                file, {f"array {name}": a for name, a in arrays.items()} | {"seconds": took}
-            )
-        with np.load(file) as kept:
-            parts.append({name[6:]: kept[name] for name in kept.files if name != "seconds"})
-            seconds += float(kept["seconds"])
+    stem = Path(scratch) / f"{experiment.name}-{tag}"
+    _rehearse(experiment, digests, stem.with_name(f"{stem.name}-rehearsal.nc"))
+    files, parts, seconds = [], [], 0.0
+    for number, which in enumerate(tqdm(experiment.parts(), desc=experiment.name)):
+        files.append(stem.with_name(f"{stem.name}-{number}.npz"))
+        part = _part(files[-1], experiment, which, needs, parts[:1])
+        seconds += float(part.pop("seconds"))
+        parts.append({name.removeprefix("array "): array for name, array in part.items()})
     data = record.described(experiment, experiment.dataset(_joined(parts)), digests, seconds)
-    record.save(record.folder() / f"{experiment.name}.nc", data)
+    record.save(target, data)
+    for file in files:
+        file.unlink(missing_ok=True)
     return data
 
 
+def _rehearse(experiment: Experiment, digests: dict[str, str], path: Path) -> None:
+    """Record zeros in place of what is to be measured, to find early what a record cannot keep."""
+    labels = experiment.coordinates()
+    zeros = {
+        name: np.zeros([len(labels[dim]) if dim in labels else 1 for dim in variable.dims])
+        for name, variable in experiment.variables.items()
+    }
+    try:
+        record.save(path, record.described(experiment, experiment.dataset(zeros), digests, 0.0))
+        record.load(path)
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _part(file: Path, experiment: Experiment, which: np.ndarray, needs: dict, first: list) -> dict:
+    """The arrays at ``which`` and the seconds they took, from ``file`` or measured and kept there.
+
+    Args:
+        first: the first part, if this is another one, which has to go with it.
+    """
+
+    def check(kept: dict) -> None:
+        lengths = {f"array {name}": which.shape for name in experiment.variables} | {"seconds": ()}
+        found = {name: array.shape[:1] for name, array in kept.items()}
+        rule = f"a part of {experiment.name} has its arrays, of this length"
+        require(found == lengths, rule, _differences(found, lengths), "restore it to save the time")
+
+    kept = kept_arrays(file, f"a part of {experiment.name} is a whole .npz of arrays", check)
+    if kept is not None:
+        return kept
+    start = time.perf_counter()
+    arrays = experiment.measure(which, **needs)
+    took = np.array(time.perf_counter() - start)
+    arrays = {name: np.asarray(array) for name, array in arrays.items()}
+    for name, array in arrays.items():
+        rule = f"{experiment.name}: {name} has {len(which)} entries along {experiment.axis}"
+        require(array.shape[:1] == which.shape, rule, array.shape, "return one for each")
+    # Seen as the whole, and beside the first, so that it is not refused after the last one.
+    size = experiment.length
+    experiment.dataset({n: np.resize(a, (size, *a.shape[1:])) for n, a in arrays.items()})
+    _joined([*first, arrays])
+    kept = {f"array {name}": array for name, array in arrays.items()} | {"seconds": took}
+    save_arrays(file, kept)
+    return kept
+
+
 def _joined(parts: list[dict]) -> dict[str, np.ndarray]:
-    return {name: np.concatenate([np.asarray(p[name]) for p in parts]) for name in parts[0]}
+    joined = {}
+    for name in parts[0]:
+        arrays = [np.asarray(part[name]) for part in parts]
+        shapes = sorted({array.shape[1:] for array in arrays})
+        rule = f"{name} has the same shape at every label"
+        require(len(shapes) == 1, rule, shapes, "fill what is missing with NaN")
+        joined[name] = np.concatenate(arrays)
+    return joined

@@ -1,7 +1,7 @@
 """Recompute the recorded results: all of them, or those named on the command line.
 
 Each is computed part by part; an interrupted run goes on where it stopped. Where a record was
-there before, the differences are reported before it is replaced.
+there before, it is said how the new one differs, or why the old one cannot be read.
 """
 
 import argparse
@@ -39,7 +39,11 @@ def reproduce(experiment: Experiment) -> None:
     """Record an experiment again and say how it differs from what was there."""
     name = experiment.name
     path = record.folder() / f"{name}.nc"
-    before = record.load(path) if path.exists() else None
+    before = None
+    try:
+        before = record.load(path) if path.exists() else None
+    except ValueError as error:
+        print(f"{name} is recorded anew, for the one there is of no use: {error}", flush=True)
     after = record_in_parts(experiment, SCRATCH)
     print(f"{name}: {after.attrs['seconds']:.0f} s", flush=True)
     if before is not None:

@@ -5,8 +5,10 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
+import reproduce
 from coins import Coins, Sums
 from companion import record, results
+from companion.experiment import Variable
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +68,6 @@ def test_a_need_that_has_moved_on_is_refused(book, monkeypatch):
     assert float(results.result(Sums()).total[0]) == 15.0
     original = Coins.values
     monkeypatch.setattr(Coins, "values", lambda self, which: 2 * original(self, which))
-    (book / "scratch").rename(book / "elsewhere")
     _recorded(Coins(), book)
     with pytest.raises(ValueError, match=r"needs it was made from; got others of \['coins'\]"):
         results.recorded_result(Sums())
@@ -151,28 +152,159 @@ def test_an_interrupted_recording_goes_on(book, monkeypatch):
     np.testing.assert_array_equal(data.errors.values, Coins().measure(np.arange(5))["errors"])
 
 
-@pytest.mark.parametrize("change", ["parameter", "source", "version", "need"])
+def test_parts_go_once_they_are_recorded(book, monkeypatch):
+    other = book / "scratch" / "coins-of-another-recording.npz"
+    other.parent.mkdir()
+    other.touch()
+    _recorded(Coins(), book)
+    assert list((book / "scratch").iterdir()) == [other]
+    measured = _interrupted(monkeypatch, None)
+    _recorded(Coins(), book)
+    assert measured == [0, 1, 2, 3, 4]
+
+
+CHANGES = ("nothing", "parameter", "seed", "source", "versions", "precision", "need")
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_a_part_of_something_else_is_measured_again(book, monkeypatch, change):
     _recorded(Coins(), book)
-    _recorded(Sums(), book)
-    count = len(list((book / "scratch").iterdir()))
-    experiment = Coins()
+    original, measured, stop = Sums.measure_one, [], [1]
+
+    def measure_one(self, index, coins):
+        if index in stop:
+            raise KeyboardInterrupt
+        measured.append(index)
+        return original(self, index, coins)
+
+    monkeypatch.setattr(Sums, "measure_one", measure_one)
+    with pytest.raises(KeyboardInterrupt):
+        _recorded(Sums(), book)
+    stop.clear()
+    experiment, x64 = Sums(), change != "precision"
     if change == "parameter":
-        experiment = Coins(n_trials=7)
+        experiment = Sums(factor=2.0)
+    if change == "seed":
+        monkeypatch.setattr(Sums, "seeds", {"throws": 8})
     if change == "source":
-        monkeypatch.setattr(Coins, "source", lambda _: "other")
-    if change == "version":
-        monkeypatch.setattr(results, "version", lambda _: "9.9")
+        monkeypatch.setattr(Sums, "source", lambda _: "other")
+    if change == "versions":
+        others = record.versions() | {"jax": "9.9"}
+        monkeypatch.setattr(record, "versions", lambda: others)
     if change == "need":
-        experiment, original = Sums(), Coins.values
-        monkeypatch.setattr(Coins, "values", lambda self, which: 2 * original(self, which))
-        monkeypatch.setattr(Coins, "source", lambda _: "other")
+        values = Coins.values
+        monkeypatch.setattr(Coins, "values", lambda self, which: 2 * values(self, which))
         _recorded(Coins(), book)
-        count = len(list((book / "scratch").iterdir()))
-    _recorded(experiment, book)
-    assert len(list((book / "scratch").iterdir())) == count + len(experiment.parts())
-    _recorded(experiment, book)
-    assert len(list((book / "scratch").iterdir())) == count + len(experiment.parts())
+    with jax.enable_x64(x64):
+        _recorded(experiment, book)
+    assert measured == ([0] if change != "nothing" else []) + [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"", "a part of coins is a whole .npz of arrays; got .*, an empty file"),
+        ({"other": np.ones(2)}, "a part of coins has its arrays, of this length"),
+        ({"array errors": np.ones((3, 6)), "array reached": np.ones(2)}, ".*length; got .*3"),
+    ],
+)
+def test_a_broken_part_is_set_aside_and_measured_again(book, monkeypatch, content, what):
+    with monkeypatch.context() as patch:
+        _interrupted(patch, 2)
+        with pytest.raises(KeyboardInterrupt):
+            _recorded(Coins(), book)
+    (part,) = (book / "scratch").iterdir()
+    part.write_bytes(b"")
+    if isinstance(content, dict):
+        np.savez(part, **content | {"seconds": 1.0})
+    measured = _interrupted(monkeypatch, None)
+    with pytest.warns(RuntimeWarning, match=f"computed again.*0.npz.broken: {what}"):
+        data = _recorded(Coins(), book)
+    assert measured == [0, 1, 2, 3, 4]
+    assert [p.name for p in (book / "scratch").iterdir()] == [f"{part.name}.broken"]
+    np.testing.assert_array_equal(data.errors.values, Coins().measure(np.arange(5))["errors"])
+
+
+def _class(name, value):
+    return lambda patch: patch.setattr(Coins, name, value)
+
+
+@pytest.mark.parametrize(
+    ("break_it", "experiment", "message"),
+    [
+        (_class("seeds", {"throws": object()}), Coins(), "seeds holds text, finite numbers"),
+        (_class("seeds", {7: 7}), Coins(), "seeds has text as keys"),
+        (lambda _: None, Coins(bend=float("nan")), "bend holds text, finite numbers"),
+        (
+            _class("variables", Coins.variables | {"a/b": Variable(("coin",), "no name")}),
+            Coins(),
+            "Forward slashes",
+        ),
+        (
+            _class("variables", {"x": Variable(("coin",), "a day", "days since 2000-01-01")}),
+            Coins(),
+            "x has the digest it was saved with",
+        ),
+        (
+            lambda _: (record.folder() / "coins.nc").mkdir(),
+            Coins(),
+            "a file to write to; got the folder",
+        ),
+    ],
+)
+def test_what_cannot_be_recorded_is_found_before_anything_is_measured(
+    book, monkeypatch, break_it, experiment, message
+):
+    break_it(monkeypatch)
+    monkeypatch.setattr(Coins, "measure", lambda *_: pytest.fail("measured"))
+    with pytest.raises(ValueError, match=message):
+        _recorded(experiment, book)
+    assert not [path for path in book.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize(
+    ("at", "arrays", "message"),
+    [
+        (0, {"reached": np.array([None, None])}, "reached holds real numbers.*got type object"),
+        (0, {"errors": np.ones((2, 7))}, "errors has 6 entries along trial; got 7"),
+        (2, {"errors": np.ones((3, 6))}, r"errors has 2 entries along coin; got \(3, 6\)"),
+    ],
+)
+def test_what_cannot_be_recorded_is_found_with_its_part(book, monkeypatch, at, arrays, message):
+    measured, original = [], Coins.measure
+
+    def measure(self, which):
+        measured.extend(which.tolist())
+        return original(self, which) | (arrays if which[0] == at else {})
+
+    monkeypatch.setattr(Coins, "measure", measure)
+    with pytest.raises(ValueError, match=message):
+        _recorded(Coins(), book)
+    assert measured == list(range(at + 2))
+    assert not list((book / "records").iterdir())
+
+
+def test_parts_of_other_shapes_are_not_joined(book, monkeypatch):
+    original = Coins.measure
+    # A dimension without labels, of which only the parts say how long it is.
+    monkeypatch.setattr(
+        Coins, "coordinates", lambda self: {"coin": [f"coin {i}" for i in range(5)]}
+    )
+
+    def measure(self, which):
+        arrays = original(self, which)
+        return arrays | {"errors": arrays["errors"][:, : 6 - which[0]]}
+
+    monkeypatch.setattr(Coins, "measure", measure)
+    with pytest.raises(ValueError, match=r"errors has the same shape at every label; got \[\(4,\)"):
+        _recorded(Coins(), book)
+    assert len(list((book / "scratch").iterdir())) == 1
+
+
+def test_seeds_and_parameters_of_numpy_are_recorded_as_numbers(book, monkeypatch):
+    monkeypatch.setattr(Coins, "seeds", {"throws": np.uint32(7)})
+    made = record.provenance(_recorded(Coins(n_coins=np.int64(4)), book))
+    assert made["seeds"] == {"throws": 7} and made["parameters"]["n_coins"] == 4
 
 
 def test_a_refused_result_replaces_nothing(book, monkeypatch):
@@ -184,3 +316,17 @@ def test_a_refused_result_replaces_nothing(book, monkeypatch):
     with pytest.raises(ValueError, match="reached"):
         _recorded(Coins(), book)
     assert path.read_bytes() == before
+
+
+def test_a_record_that_cannot_be_read_is_recorded_anew(book, monkeypatch, capsys):
+    monkeypatch.setattr(reproduce, "SCRATCH", book / "scratch")
+    (book / "records" / "coins.nc").write_text("no record")
+    reproduce.reproduce(Coins())
+    told = capsys.readouterr().out
+    assert "coins is recorded anew, for the one there is of no use: a record is a whole" in told
+    assert "differ" not in told
+    # Not taken over from parts of the first recording.
+    original = Coins.values
+    monkeypatch.setattr(Coins, "values", lambda self, which: 2 * original(self, which))
+    reproduce.reproduce(Coins())
+    assert "errors: 5 of 5 along coin differ" in capsys.readouterr().out
