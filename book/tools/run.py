@@ -71,9 +71,27 @@ def checked(notebook: Path, values: dict) -> dict:
     return values
 
 
+def parameters_of(file: Path) -> dict:
+    """The mapping in a file of parameters; an empty file has none."""
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise BadRequest(f"a file of parameters can be read; got {error}: name another") from error
+    try:
+        values = yaml.safe_load(content.decode())
+    except (UnicodeDecodeError, yaml.YAMLError):
+        values = content
+    if values is None:
+        return {}
+    if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
+        begun = f"{file}, which begins {content[:40]!r}"
+        raise BadRequest(f"a file of parameters has NAME: VALUE in each line; got {begun}: mend it")
+    return values
+
+
 def given(items: list[str], file: Path | None) -> dict:
     """Parameters from a file and from NAME=VALUE; the latter win."""
-    values = yaml.safe_load(file.read_text()) or {} if file else {}
+    values = parameters_of(file) if file else {}
     for item in items:
         name, sign, text = item.partition("=")
         if not sign or not name:
@@ -87,12 +105,15 @@ def _value(text: str):
     for number in (int, float):
         with suppress(ValueError):
             return number(text)
-    return yaml.safe_load(text)
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise BadRequest(f"a parameter is a value in YAML; got {text!r}: quote it") from error
 
 
 def quick(root: Path) -> dict[str, dict]:
     """The quick parameters of every chapter."""
-    return yaml.safe_load((root / "book" / "parameters" / "quick.yml").read_text()) or {}
+    return parameters_of(root / "book" / "parameters" / "quick.yml")
 
 
 def arguments(argv: list[str] | None) -> argparse.Namespace:
