@@ -176,11 +176,11 @@ def _seen(group, horizon: int) -> np.ndarray:
     return np.ravel(group.reached) & (np.ravel(group.trials) <= horizon)
 
 
-def resampled_medians(trials, size: int, *, seed: int = 0, n_resamples: int = 99_999) -> np.ndarray:
-    """Medians of ``size`` runs drawn with replacement, (n_resamples,)."""
+def resampled_quartiles(trials, size: int, *, seed: int = 0, n_resamples: int = 99_999):
+    """Quartiles of ``size`` runs drawn with replacement, (n_resamples, 3)."""
     trials = np.ravel(np.asarray(trials, float))
     drawn = np.random.default_rng(seed).integers(trials.size, size=(n_resamples, size))
-    return np.median(trials[drawn], axis=1)
+    return np.percentile(trials[drawn], [25, 50, 75], axis=1).T
 
 
 def mean_difference(first, second, axis: int = -1) -> np.ndarray | np.floating:

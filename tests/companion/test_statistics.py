@@ -10,7 +10,7 @@ from companion.statistics import (
     mean_ratio,
     paired_interval,
     rank_correlation,
-    resampled_medians,
+    resampled_quartiles,
     share_closed,
     survival_curve,
 )
@@ -206,9 +206,10 @@ def test_logrank_is_that_of_plain_loops_and_censors_at_the_horizon():
     assert detectable_hazard_ratio(first, second, 0) == np.inf
 
 
-def test_medians_of_resamples_are_those_of_draws_with_replacement():
+def test_quartiles_of_resamples_are_those_of_draws_with_replacement():
     trials = np.array([1.0, 2.0, 4.0])
-    medians = resampled_medians(trials, 3, n_resamples=20_000)
+    lower, medians, upper = resampled_quartiles(trials, 3, n_resamples=20_000).T
+    assert (lower <= medians).all() and (medians <= upper).all() and (lower < upper).any()
     # Of 27 draws of three, 7 have the median 1 and 7 the median 4; 20,000 know it to 0.3%.
     for value, share in zip(trials, (7 / 27, 13 / 27, 7 / 27), strict=True):
         assert abs(np.mean(medians == value) - share) < 0.02
