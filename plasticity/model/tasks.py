@@ -115,6 +115,18 @@ def check_task(task: Task) -> None:
         require(judged > 0, "the output is judged in some step", judged, "mark it in response")
 
 
+def _check_times(dt: float, **times: float) -> None:
+    """Raise ValueError unless each of ``times`` (ms) is a whole number of steps of ``dt``."""
+    require(0 < dt < np.inf, "dt > 0 ms", dt, "give a positive time step")
+    for name, time in times.items():
+        fix = f"give a finite {name} ≥ 0"
+        require(0 <= time < np.inf, f"{name} ≥ 0 ms", time, fix)
+        # Room for rounding: 0.3 / 0.1 is not 3.
+        whole = abs(time - round(time / dt) * dt) <= 1e-6 * time
+        value, fix = f"{time} ms at dt = {dt} ms", "give a multiple of dt, or another dt"
+        require(whole, f"{name} is a whole number of steps", value, fix)
+
+
 def _window(name: str, start: float, duration: float, dt: float, total: float) -> np.ndarray:
     """Steps of [start, start + duration) ms in a trial of ``total`` ms."""
     require(duration > 0, f"{name} duration > 0 ms", duration, "give a positive duration")
@@ -123,14 +135,7 @@ def _window(name: str, start: float, duration: float, dt: float, total: float) -
     require(inside, f"the {name} window lies inside the trial", span, "lengthen the trial")
     steps = np.arange(round(total / dt))
     first, last = round(start / dt), round((start + duration) / dt)
-    require(last > first, f"the {name} window holds a step", f"{duration} ms", f"use dt < {dt} ms")
     return (steps >= first) & (steps < last)
-
-
-def _length(dt: float, total: float) -> int:
-    require(0 < dt < np.inf, "dt > 0 ms", dt, "give a positive time step")
-    require(total >= dt, "a trial holds at least one step", f"{total} ms", "lengthen the trial")
-    return round(total / dt)
 
 
 def _task(inputs: np.ndarray, signs: np.ndarray, amplitude: float, response, noise, dt) -> Task:
@@ -158,11 +163,12 @@ def delayed_association(
     Times in ms, noise in √ms (strength of the white noise on both channels throughout). C = I = 2.
 
     Raises:
-        ValueError: a duration, dt, target or noise outside its range.
+        ValueError: a duration, dt, target or noise outside its range, or a duration that dt does
+            not divide.
     """
+    _check_times(dt, cue=cue, delay=delay, response=response)
     total = cue + delay + response
-    n_steps = _length(dt, total)
-    require(delay >= 0, "delay ≥ 0 ms", delay, "give a delay ≥ 0")
+    n_steps = round(total / dt)
     inputs = np.zeros((2, n_steps, 2))
     shown = _window("cue", 0.0, cue, dt, total)
     for condition in range(2):
@@ -192,11 +198,12 @@ def delayed_nonmatch_to_sample(
     late and end late. Times in ms, noise in √ms. C = 4, I = 2.
 
     Raises:
-        ValueError: a duration, dt, target or noise outside its range, or a window outside the
-            trial.
+        ValueError: a duration, dt, target or noise outside its range, a duration or onset that dt
+            does not divide, or a window outside the trial.
     """
-    n_steps = _length(dt, duration)
-    require(delay >= 0, "delay ≥ 0 ms", delay, "give a delay ≥ 0")
+    windows = {"onset": onset, "sample": sample, "delay": delay, "test": test}
+    _check_times(dt, **windows, response=response, duration=duration)
+    n_steps = round(duration / dt)
     inputs = np.zeros((4, n_steps, 2))
     first = _window("sample", onset, sample, dt, duration)
     second = _window("test", onset + sample + delay, test, dt, duration)
@@ -232,10 +239,12 @@ def context_dependent_integration(
             C = 4: sign to report and context, in his order.
 
     Raises:
-        ValueError: a duration, dt, target or noise outside its range.
+        ValueError: a duration, dt, target or noise outside its range, a duration or onset that dt
+            does not divide, or a window outside the trial.
     """
+    _check_times(dt, onset=onset, stimulus=stimulus, response=response)
     total = stimulus + response
-    n_steps = _length(dt, total)
+    n_steps = round(total / dt)
     shown = _window("stimulus", onset, stimulus, dt, total)
     cases = np.array([(a, b, c) for c in (0, 1) for a in (1, -1) for b in (1, -1)])
     if irrelevant_drawn:
@@ -270,10 +279,12 @@ def evidence_integration(
     C = 2 · len(coherences), I = 2. Times in ms, noise in √ms; the values are ours.
 
     Raises:
-        ValueError: a duration, dt, target or noise outside its range, or no positive coherence.
+        ValueError: a duration, dt, target or noise outside its range, a duration that dt does not
+            divide, or no positive coherence.
     """
+    _check_times(dt, stimulus=stimulus, response=response)
     total = stimulus + response
-    n_steps = _length(dt, total)
+    n_steps = round(total / dt)
     levels = np.asarray(coherences, float)
     fix = "give at least one coherence > 0"
     require(levels.size > 0 and bool((levels > 0).all()), "coherences > 0", coherences, fix)

@@ -93,6 +93,14 @@ def test_draws_differ_and_repeat(key):
     assert not np.array_equal(draws[0], draws[2])
 
 
+def test_steps_are_counted_as_they_were_meant():
+    # 0.3 / 0.1 and 0.7 / 0.1 are no whole numbers in floating point.
+    task = delayed_association(dt=0.1, cue=0.7, delay=0.3, response=1.1)
+    assert task.n_steps == 21
+    np.testing.assert_array_equal(np.flatnonzero(task.inputs[0, :, 0]), np.arange(7))
+    np.testing.assert_array_equal(np.flatnonzero(task.response), np.arange(10, 21))
+
+
 @pytest.mark.parametrize(
     ("name", "options", "match"),
     [
@@ -105,7 +113,15 @@ def test_draws_differ_and_repeat(key):
         ("delayed_nonmatch_to_sample", {"response": 2000.0}, "response window lies inside"),
         ("delayed_nonmatch_to_sample", {"duration": 500.0}, "test window lies inside"),
         ("evidence_integration", {"coherences": ()}, "coherences > 0"),
-        ("evidence_integration", {"dt": 500.0, "response": 100.0}, "holds a step"),
+        ("evidence_integration", {"dt": 200.0, "response": 100.0}, "got 100.0 ms at dt = 200.0 ms"),
+        ("delayed_association", {"delay": 4.0}, "delay is a whole number of steps; got 4.0 ms at"),
+        ("delayed_association", {"delay": 25.0}, "got 25.0 ms at dt = 10.0 ms: give a multiple"),
+        ("delayed_association", {"dt": 7.0}, "cue is a whole number of steps; got 200.0 ms at"),
+        ("delayed_association", {"delay": np.nan}, "delay ≥ 0 ms; got nan"),
+        ("delayed_nonmatch_to_sample", {"dt": 10.0, "onset": 1.0}, "onset is a whole number"),
+        ("delayed_nonmatch_to_sample", {"dt": 10.0, "duration": 1005.0}, "duration is a whole"),
+        ("context_dependent_integration", {"onset": 5.0}, "onset is a whole number of steps"),
+        ("evidence_integration", {"stimulus": 601.0}, "stimulus is a whole number of steps"),
         ("memory", {}, "a task of this package; got 'memory': choose from"),
     ],
 )
