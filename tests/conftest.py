@@ -14,6 +14,7 @@ os.environ.setdefault("MPLBACKEND", "agg")
 gc.set_threshold(200_000, 50, 50)
 
 import jax  # noqa: E402
+import jaxtyping  # noqa: E402
 import pytest  # noqa: E402
 
 jax.config.update("jax_enable_x64", True)
@@ -35,6 +36,12 @@ def pytest_collection_modifyitems(config, items):
 @pytest.fixture
 def key():
     return jax.random.key(20251209)
+
+
+@pytest.fixture
+def unchecked(monkeypatch):
+    """Types of arguments are not checked, as outside of tests."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -32,7 +32,7 @@ from plasticity.model.network import Network
 from plasticity.model.tasks import Task
 from plasticity.rules.base import Rule
 from plasticity.rules.trace import term_scale
-from plasticity.types import Activity, PRNGKey
+from plasticity.types import Activity, PRNGKey, require_count
 
 _TOGETHER = 6  # coefficients advanced together, two lifetimes each: their weights stay in cache
 
@@ -153,10 +153,12 @@ def compare_with_differences(
         n_synapses: how many synapses to sample, evenly spread over the matrix.
 
     Raises:
-        ValueError: as in `learn` and `plasticity.derivatives.tangent.tangent_trial`.
+        ValueError: as in `learn` and `plasticity.derivatives.tangent.tangent_trial`; n_synapses
+            that is no whole number ≥ 1.
     """
     differentiation = Differentiation() if differentiation is None else differentiation
     check_lifetime(network, task, rule, learner, n_trials, None)
+    require_count("n_synapses", n_synapses)
     program = ComparisonProgram(
         learner=learner,
         n_trials=n_trials,

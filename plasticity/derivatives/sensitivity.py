@@ -28,7 +28,7 @@ from plasticity.learning.lifetime import (
     trial_numbers,
     yoked,
 )
-from plasticity.learning.parallel import map_lifetimes
+from plasticity.learning.parallel import lifetime_axes, map_lifetimes
 from plasticity.learning.trial import (
     Episode,
     Learner,
@@ -98,7 +98,7 @@ def learn_with_tangents(
     rules = as_stack(rule).leaves
     check_polynomial(rules)
     if third_factor is not None:
-        check_third_factor(rule)
+        check_third_factor(rule, third_factor, (*lifetime_axes(network, rule), n_trials))
     program = TangentProgram(
         learner=learner, n_trials=n_trials, differentiation=differentiation, observe=observe
     )

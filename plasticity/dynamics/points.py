@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import pdist, squareform
 
-from plasticity.types import require
+from plasticity.types import require, require_count
 
 
 def draw_starts(
@@ -19,9 +19,10 @@ def draw_starts(
     every unit, s the r.m.s. of x; a random one is N(0, (2 s)²). (The paper: 200 random starts.)
 
     Raises:
-        ValueError: no states, states that are not finite or all zero, n_starts < 1.
+        ValueError: no states, states that are not finite or all zero, n_starts that is no
+            whole number ≥ 1.
     """
-    require(n_starts >= 1, "n_starts ≥ 1", n_starts, "give the number of starts")
+    require_count("n_starts", n_starts)
     states = np.asarray(states, float)
     usable = states.size > 0 and bool(np.isfinite(states).all())
     require(usable, "states that are finite", states.shape, "simulate a trial first")

@@ -12,7 +12,7 @@ from plasticity.learning.lifetime import Lifetime
 from plasticity.learning.setting import Setting
 from plasticity.learning.trial import Learner
 from plasticity.rules.base import Rule, RuleStack
-from plasticity.types import require
+from plasticity.types import is_whole, require, require_count
 
 
 class TrialsToCriterion(NamedTuple):
@@ -38,13 +38,18 @@ def trials_to_criterion(correct, *, window: int = 20, needed: int = 19) -> Trial
         Runs that never get there are right-censored at H, the common horizon.
 
     Raises:
-        ValueError: 1 ≤ needed ≤ window ≤ H does not hold.
+        ValueError: 1 ≤ needed ≤ window ≤ H does not hold, or not for whole numbers.
     """
     correct = np.asarray(correct, dtype=bool)
     horizon = correct.shape[-1]
     value = f"needed = {needed}, window = {window}, H = {horizon}"
-    ordered = 1 <= needed <= window <= horizon
-    require(ordered, "1 ≤ needed ≤ window ≤ H", value, "run more trials or shorten the window")
+    ordered = is_whole(needed, window) and 1 <= needed <= window <= horizon
+    require(
+        ordered,
+        "whole numbers 1 ≤ needed ≤ window ≤ H",
+        value,
+        "run more trials or shorten the window",
+    )
     total = np.cumsum(correct, axis=-1)
     # Of the last ``window`` trials: what was there before them is taken off again.
     total[..., window:] -= total[..., :-window].copy()
@@ -120,11 +125,12 @@ def evaluate(
         window, needed: the criterion, as in `trials_to_criterion`.
 
     Raises:
-        ValueError: as `plasticity.learning.lifetime.learn` and `trials_to_criterion`.
+        ValueError: as `Setting.learn` and `trials_to_criterion`; B no whole number ≥ 1.
 
     Warns:
         RuntimeWarning: some lifetimes blew up.
     """
+    require_count("n_networks", n_networks)
     lifetimes = setting.learn(seed, np.arange(n_networks), n_trials, rule)
     gone = np.isnan(np.asarray(lifetimes.errors))
     rewards = np.asarray(lifetimes.rewards, float)

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from plasticity.learning.parallel import map_lifetimes
+from plasticity.learning.parallel import lifetime_axes, map_lifetimes
 from plasticity.learning.trial import (
     Episode,
     Learner,
@@ -35,7 +35,7 @@ from plasticity.model.network import Network
 from plasticity.model.tasks import Task
 from plasticity.rules.base import Rule, RuleStack, as_stack, check_part, specialise
 from plasticity.rules.three_factor import Given, ThreeFactor
-from plasticity.types import PRNGKey, Scalar, is_traced, require
+from plasticity.types import PRNGKey, Scalar, is_traced, is_whole, require, require_count
 
 
 class Lifetime(NamedTuple):
@@ -100,18 +100,23 @@ def learn(
 
     Raises:
         ValueError: dt of task and dynamics differ, inputs do not fit the network, more conditions
-            than trials, a clamped unit that does not exist, a rule that is none, holds several or
-            does not fit (dt > τ_e), noise that the rule reads and the learner does not draw, a
-            third factor for a rule that has none.
+            than trials, a number of trials or a batch size that is no whole number ≥ 1, a clamped
+            unit that does not exist, a rule that is none, holds several or does not fit (dt > τ_e,
+            an onset after the trial), noise that the rule reads and the learner does not draw, a
+            third factor for a rule that has none, a third factor or a noise scale of another shape.
 
     Warns:
         RuntimeWarning: activity or weights became infinite; names trial and learning rate. Noise
             on the output or on the weights that the rule does not read.
     """
     check_lifetime(network, task, rule, learner, n_trials, state)
-    report_vain_exploration(rule, learner, network.W.shape[-1])
+    axes = lifetime_axes(network, rule)
     if third_factor is not None:
-        check_third_factor(rule)
+        check_third_factor(rule, third_factor, (*axes, n_trials))
+    if noise_scale is not None:
+        shape, fix = np.shape(noise_scale), "give one number a lifetime"
+        require(shape == axes, f"noise_scale {axes} of rules and networks", shape, fix)
+    report_vain_exploration(rule, learner, network.W.shape[-1])
     program = LifetimeProgram(learner=learner, n_trials=n_trials, observe=observe)
     if batch_size is None:
         batch_size = max(1, 2**20 // (network.W.shape[-1] ** 2 * network.W.dtype.itemsize))
@@ -188,12 +193,14 @@ def specialised(rule: Rule | RuleStack) -> Rule | RuleStack:
     return RuleStack(specialise(rule.leaves)) if isinstance(rule, RuleStack) else specialise(rule)
 
 
-def check_third_factor(rule: Rule | RuleStack) -> None:
-    """Raise ValueError unless the rules have a third factor that another can take the place of."""
+def check_third_factor(rule: Rule | RuleStack, given, wanted: tuple[int, ...]) -> None:
+    """Raise ValueError unless ``given``, of shape ``wanted``, can replace the rules' own."""
     leaves = as_stack(rule).leaves
     fix = "compose a ThreeFactor, or leave third_factor out"
     name = type(leaves).__name__
     require(isinstance(leaves, ThreeFactor), "a third factor is given to a ThreeFactor", name, fix)
+    shape, fix = np.shape(given), "give every lifetime one number a trial"
+    require(shape == wanted, f"third_factor {wanted} of rules, networks, trials", shape, fix)
 
 
 def check_lifetime(
@@ -211,9 +218,10 @@ def check_lifetime(
     given, wanted = network.W_out.shape[network.W.ndim - 2 : -1], task.targets.shape[2:]
     fix = "give W_out one row an output: (N,) for targets (C, T), (O, N) for (C, T, O)"
     require(given == wanted, f"W_out has the outputs {wanted} of the task", given, fix)
+    require_count("n_trials", n_trials)
     value = f"{task.n_conditions} conditions, {n_trials} trials"
     enough = state is not None or n_trials >= task.n_conditions
-    require(enough and n_trials > 0, "as many trials as conditions", value, "run more trials")
+    require(enough, "as many trials as conditions", value, "run more trials")
     check_fit(task, rule, learner, n_units)
     rules = as_stack(rule).leaves
     if hasattr(rules, "check_network") and not is_traced(network.W):
@@ -225,7 +233,8 @@ def check_fit(task: Task, rule: Rule | RuleStack, learner: Learner, n_units: int
     dt = learner.dynamics.dt
     value, fix = f"{float(task.dt)} and {dt} ms", "give Dynamics the dt of the task"
     require(abs(float(task.dt) - dt) < 1e-9, "task and dynamics share dt", value, fix)
-    outside = [unit for unit, _ in learner.dynamics.clamped if not 0 <= unit < n_units]
+    clamped = [unit for unit, _ in learner.dynamics.clamped]
+    outside = [unit for unit in clamped if not (is_whole(unit) and 0 <= unit < n_units)]
     require(not outside, f"clamped units lie in 0 … {n_units - 1}", outside, "clamp other units")
     rules, kind = as_stack(rule).leaves, type(as_stack(rule).leaves).__name__
     check_part(rules, n_units, task, learner.dynamics)

@@ -15,7 +15,7 @@ from jaxtyping import Array, Int, Key
 
 from plasticity.model.network import Network
 from plasticity.rules.base import Rule, RuleStack, as_stack
-from plasticity.types import is_traced
+from plasticity.types import is_traced, require, require_count
 
 Program = Callable[..., Any]
 
@@ -70,15 +70,24 @@ def map_lifetimes(
         each: further arguments that have the axes of the result.
         shared: further arguments that are the same for all lifetimes.
         batch_size: lifetimes advanced together by each core.
+
+    Raises:
+        ValueError: a batch size that is no whole number ≥ 1, arguments that lack the axes of the
+            result.
     """
+    require_count("batch_size", batch_size)
     n_rules, rules = len(as_stack(rule)), as_stack(rule).leaves
     several = network.W.ndim == 3
     networks = network if several else jax.tree.map(lambda a: a[None], network)
     n_networks = networks.W.shape[0]
     keys = jax.random.split(key, n_networks) if several and not key.ndim else key
-    axes = (n_rules,) * isinstance(rule, RuleStack) + (n_networks,) * several
-    total = n_rules * n_networks
-    each = jax.tree.map(lambda a: a.reshape(total, *a.shape[len(axes) :]), each or {})
+    axes, total, each = lifetime_axes(network, rule), n_rules * n_networks, each or {}
+    for name, arrays in each.items():
+        shapes = {np.shape(a) for a in jax.tree.leaves(arrays)}
+        other = sorted(shape for shape in shapes if shape[: len(axes)] != axes)
+        wanted = f"{name} has the axes {axes} of rules and networks"
+        require(not other, wanted, other, "give every lifetime its own, in that order")
+    each = jax.tree.map(lambda a: a.reshape(total, *a.shape[len(axes) :]), each)
     inputs = Inputs(keys.reshape(n_networks), networks, rules, each, shared or {})
 
     # Under a transformation of the caller's there is nothing to hand out.
@@ -102,6 +111,12 @@ def map_lifetimes(
         lambda *leaves: jnp.concatenate(leaves)[:total].reshape(*axes, *leaves[0].shape[1:]),
         *results,
     )
+
+
+def lifetime_axes(network: Network, rule: Rule | RuleStack) -> tuple[int, ...]:
+    """Sizes of the axes (rules, networks) of lifetimes, each only if present."""
+    rules = (len(rule),) if isinstance(rule, RuleStack) else ()
+    return rules + network.W.shape[:-2]
 
 
 @partial(jax.jit, static_argnames=("program", "together"))

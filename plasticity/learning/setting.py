@@ -13,7 +13,7 @@ from plasticity.learning.trial import Learner
 from plasticity.model.network import Network, check_random, random_network
 from plasticity.model.tasks import Task, check_task
 from plasticity.rules.base import Rule, RuleStack, check_rule
-from plasticity.types import PRNGKey, require
+from plasticity.types import PRNGKey, is_traced, is_whole, require
 
 Runs = Sequence[int] | Integer[np.ndarray, "B"] | Integer[Array, "B"]
 
@@ -39,8 +39,8 @@ class Setting:
 
     Raises:
         ValueError: a task whose arrays disagree, dt of task and dynamics differ, dt > τ_e, a
-            clamped unit that does not exist, N < 1, g < 0, an unknown readout, a stack of rules,
-            what is no rule.
+            clamped unit that does not exist, N not a whole number ≥ 1, g < 0, an unknown readout, a
+            stack of rules, what is no rule.
     """
 
     task: Task
@@ -60,7 +60,11 @@ class Setting:
         check_fit(self.task, self.rule, self.learner, self.n_units)
 
     def networks(self, seed: int, runs: Runs) -> Network:
-        """The networks of the runs numbered ``runs``, on a leading axis, before they learn."""
+        """The networks of the runs numbered ``runs``, on a leading axis, before they learn.
+
+        Raises:
+            ValueError: no runs; a seed or a number of a run that is not whole, not ≥ 0, not < 2³².
+        """
 
         def one(key):
             sizes = (self.n_units, self.task.n_inputs)
@@ -86,7 +90,7 @@ class Setting:
             options: those of `plasticity.learning.lifetime.learn`, which says what is returned.
 
         Raises:
-            ValueError: as `learn`.
+            ValueError: as `networks` and `learn`.
         """
         return learn(*self.arguments(seed, runs, rule), n_trials, **options)
 
@@ -103,5 +107,22 @@ class Setting:
 
 def _run_keys(seed: int, stream: int, runs: Runs) -> Key[Array, "B"]:
     """A key a run: of its network in stream 0, of its trials in stream 1."""
+    _check_draws(seed, runs)
     root = jax.random.fold_in(jax.random.key(seed), stream)
     return jax.vmap(lambda run: jax.random.fold_in(root, run))(jnp.asarray(runs, jnp.uint32))
+
+
+def _check_draws(seed: int, runs: Runs) -> None:
+    """Raise ValueError for a seed, or numbers of runs, that there are not."""
+    if not is_traced(seed):
+        fine = is_whole(seed) and 0 <= seed < 2**32
+        require(fine, "a seed is a whole number, 0 ≤ seed < 2³²", seed, "choose another")
+    if is_traced(*jax.tree.leaves(runs)):
+        return
+    numbers = np.asarray(runs)
+    fix = "give a sequence of run numbers, such as range(8)"
+    require(numbers.ndim == 1 and numbers.size > 0, "runs is a sequence of one or more", runs, fix)
+    whole = numbers.dtype.kind in "iu"
+    wrong = numbers[(numbers < 0) | (numbers >= 2**32)] if whole else numbers
+    rule = "run numbers are whole numbers, 0 ≤ run < 2³²"
+    require(wrong.size == 0, rule, wrong[:3].tolist(), "give others, such as range(8)")

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from plasticity.learning.reward import reward_baseline, trial_error, trial_reward
@@ -16,7 +17,17 @@ from plasticity.model.exploration import Exploration, Kicks
 from plasticity.model.network import Dynamics, Network, Trajectory, simulate_trial
 from plasticity.model.tasks import Task, Trial
 from plasticity.rules.base import Change, Rule, Seen
-from plasticity.types import Activity, Flag, Index, PRNGKey, Scalar, Units, Weights, require
+from plasticity.types import (
+    Activity,
+    Flag,
+    Index,
+    PRNGKey,
+    Scalar,
+    Units,
+    Weights,
+    is_whole,
+    require,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +48,9 @@ class Learner:
         first_update: trial (from 0) of the first change of weights; baselines move before.
 
     Raises:
-        ValueError: an unknown reward or order of conditions, a rate outside [0, 1].
+        ValueError: an unknown reward or order of conditions, a rate outside [0, 1], a negative or
+            undefined bound of correctness, a number that is not finite, a first update that is no
+            trial.
     """
 
     dynamics: Dynamics = field(default_factory=Dynamics)
@@ -60,6 +73,14 @@ class Learner:
         require(known, "conditions cycle or drawn", self.conditions, choose)
         inside = 0 <= self.baseline_rate <= 1
         require(inside, "0 ≤ baseline_rate ≤ 1", self.baseline_rate, "give a number from 0 to 1")
+        value, fix = self.correct_below, "give the error below which a trial is correct"
+        require(value >= 0, "correct_below ≥ 0", value, fix)
+        for name in ("initial_baseline", "initial_state"):
+            value = getattr(self, name)
+            require(-np.inf < value < np.inf, f"{name} is finite", value, "give a finite number")
+        begun = is_whole(self.first_update) and self.first_update >= 0
+        rule, fix = "a whole number first_update ≥ 0", "give the number of a trial, from 0"
+        require(begun, rule, self.first_update, fix)
         self.exploration.check(self.dynamics.dt)
 
 

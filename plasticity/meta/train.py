@@ -27,7 +27,7 @@ from plasticity.meta.checkpoint import describe, from_first_process, resume, sav
 from plasticity.meta.estimators import Estimator, MetaGradient, relative_scale
 from plasticity.rules.base import Rule, RuleStack, check_rule, is_rule
 from plasticity.rules.three_factor import ThreeFactor, make_rule
-from plasticity.types import require
+from plasticity.types import is_whole, require, require_count
 
 # The last run numbers that there are; training starts from 0.
 _SCALE_RUNS = np.arange(2**32 - 8, 2**32, dtype=np.uint32)
@@ -78,7 +78,7 @@ class MetaTraining:
     def __post_init__(self) -> None:
         counts = ("n_iterations", "n_networks", "n_trials", "validate_every", "n_validation")
         for name in counts:
-            require(getattr(self, name) >= 1, f"{name} ≥ 1", getattr(self, name), "give 1 or more")
+            require_count(name, getattr(self, name))
         runs = self.n_iterations * self.n_networks
         require(
             runs < 2**32 - 8, "n_iterations · n_networks < 2³² − 8", runs, "lower either number"
@@ -94,14 +94,16 @@ class MetaTraining:
         for name in ("averaging", "momentum"):
             value = getattr(self, name)
             require(0 <= value < 1, f"0 ≤ {name} < 1", value, "use 0 for none")
-        ordered = 1 <= self.needed <= self.window <= self.validation_trials
-        value = f"{self.needed}, {self.window}, {self.validation_trials}"
-        rule = "1 ≤ needed ≤ window ≤ validation_trials"
+        criterion = (self.needed, self.window, self.validation_trials)
+        ordered = is_whole(*criterion) and 1 <= self.needed <= self.window <= self.validation_trials
+        value = ", ".join(map(str, criterion))
+        rule = "whole numbers 1 ≤ needed ≤ window ≤ validation_trials"
         require(ordered, rule, value, "validate for more trials, or shorten the window")
         known = self.select in ("trials", "reward")
         require(known, "select trials or reward", self.select, "choose one of them")
         seeds = (self.training_seed, self.validation_seed, self.test_seed)
-        require(all(0 <= s < 2**32 for s in seeds), "0 ≤ seeds < 2³²", seeds, "choose others")
+        fine = is_whole(*seeds) and all(0 <= s < 2**32 for s in seeds)
+        require(fine, "whole numbers 0 ≤ seeds < 2³²", seeds, "choose others")
         fix = "choose three, for a network that chose a rule may not judge it"
         rule = "training, validation and test seeds pairwise distinct"
         require(len(set(seeds)) == 3, rule, seeds, fix)

@@ -18,7 +18,15 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from plasticity.files import load_arrays, save_arrays
-from plasticity.types import Activity, PRNGKey, Units, Weights, is_traced, require
+from plasticity.types import (
+    Activity,
+    PRNGKey,
+    Units,
+    Weights,
+    is_traced,
+    require,
+    require_count,
+)
 
 READOUTS = ("random", "unit", "undriven unit")
 
@@ -182,8 +190,8 @@ def random_network(
 
 def check_random(n_units: int, n_inputs: int, gain: float, readout: str) -> None:
     """Raise the errors that `random_network` documents."""
-    require(n_units >= 1, "n_units ≥ 1", n_units, "give the number of units")
-    require(n_inputs >= 1, "n_inputs ≥ 1", n_inputs, "give the number of channels")
+    require_count("n_units", n_units)
+    require_count("n_inputs", n_inputs)
     require(0 <= gain < np.inf, "gain ≥ 0 and finite", gain, "give a gain ≥ 0")
     known = readout in READOUTS
     require(known, f"a readout of {', '.join(READOUTS)}", readout, "choose one of them")

@@ -11,7 +11,7 @@ from jaxtyping import ArrayLike, Bool, Float
 from plasticity.model.network import Dynamics, Network
 from plasticity.model.tasks import Task
 from plasticity.rules.base import Change, Rule, Seen, check_part, specialise
-from plasticity.types import Leaf, require
+from plasticity.types import Leaf, require, require_count
 
 
 @jax.tree_util.register_dataclass
@@ -100,7 +100,12 @@ def structured(
     signs: Float[ArrayLike, "N"] | None = None,
     n_units: int,
 ) -> Structured:
-    """`Structured` for networks of N units; by default all connections, and either sign."""
+    """`Structured` for networks of N units; by default all connections, and either sign.
+
+    Raises:
+        ValueError: N no whole number ≥ 1.
+    """
+    require_count("n_units", n_units)
     mask = jnp.ones((n_units, n_units), bool) if mask is None else jnp.asarray(mask, bool)
     signs = jnp.zeros(n_units) if signs is None else jnp.asarray(signs, float)
     return Structured(rule, mask, signs)

@@ -18,7 +18,7 @@ from plasticity.model.network import Dynamics, Network
 from plasticity.model.tasks import Task
 from plasticity.rules.base import _ONE_RULE, Change, Seen, check_part, specialise
 from plasticity.rules.trace import Polynomial, Trace
-from plasticity.types import Leaf, Scalar, Weights, is_traced, require
+from plasticity.types import Leaf, Scalar, Weights, is_traced, is_whole, require
 
 
 class Clip(NamedTuple):
@@ -290,10 +290,10 @@ def single_term(k: int, ell: int, value: float = -1.0, *, degree: int = 5, **opt
     """The rule θ_kℓ = value, all else zero; ``options`` as in `make_rule`.
 
     Raises:
-        ValueError: k or ℓ outside 0 … degree.
+        ValueError: k or ℓ outside 0 … degree, or one of the three no whole number.
     """
-    inside = 0 <= k <= degree and 0 <= ell <= degree
-    require(inside, f"0 ≤ k, ℓ ≤ degree = {degree}", (k, ell), "raise the degree")
+    inside = is_whole(k, ell, degree) and 0 <= k <= degree and 0 <= ell <= degree
+    require(inside, f"whole numbers 0 ≤ k, ℓ ≤ degree = {degree}", (k, ell), "raise the degree")
     shape = np.shape(value)
     require(shape == (), "a single term has one value", f"values of shape {shape}", _ONE_RULE)
     theta = np.zeros((degree + 1, degree + 1))

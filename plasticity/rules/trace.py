@@ -73,8 +73,12 @@ class _Accumulated:
         return ()
 
     def check(self, n_units: int, task: Task, dynamics: Dynamics) -> None:
-        """Raise ValueError if τ_e < dt."""
+        """Raise ValueError if τ_e < dt, or if nothing is accumulated from the onset on."""
         self.weights(1, dynamics)
+        last = (task.n_steps - 1) * dynamics.dt
+        rule = f"0 ≤ onset ≤ {last} ms, the last step of the trial"
+        fix = "give the time in the trial at which the trace begins"
+        require(0 <= self.onset <= last, rule, self.onset, fix)
 
 
 @jax.tree_util.register_dataclass

@@ -5,7 +5,7 @@ import pytest
 from cases import LEARNER
 from outer_loop import RULE, SETTING
 
-from plasticity.learning.criterion import evaluate, failure_reward
+from plasticity.learning.criterion import evaluate, failure_reward, trials_to_criterion
 from plasticity.learning.lifetime import Lifetime
 from plasticity.learning.setting import Setting
 from plasticity.rules.base import stack
@@ -62,6 +62,13 @@ def test_a_blow_up_of_the_model_itself():
         found = evaluate(SETTING, hot, **SIZES)
     assert found.lost.any() and np.isfinite(found.rewards).all()
     assert not found.trials.reached[found.lost].any()
+
+
+def test_counts_are_whole(unchecked):
+    with pytest.raises(ValueError, match="a whole number n_networks ≥ 1; got 2.5: give"):
+        evaluate(SETTING, RULE, **SIZES | {"n_networks": 2.5})
+    with pytest.raises(ValueError, match="whole numbers 1 ≤ needed ≤ window ≤ H; got needed = 3"):
+        trials_to_criterion(np.ones(9, bool), window=4.5, needed=3)
 
 
 def test_failure_costs_more_than_silence():

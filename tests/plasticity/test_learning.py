@@ -11,6 +11,8 @@ from cases import DENSE, LEARNER, N_UNITS, TASK
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from plasticity.derivatives.sensitivity import learn_with_tangents
+from plasticity.learning import parallel
 from plasticity.learning.lifetime import learn
 from plasticity.learning.trial import Learner, draw_episode, initial_learning_state, learn_trial
 from plasticity.model.exploration import Kicks, OutputNoise, WeightNoise
@@ -357,13 +359,54 @@ def test_a_network_for_other_inputs_is_refused(key):
 @pytest.mark.parametrize(
     ("options", "match"),
     [
+        ({"batch_size": 0}, "a whole number batch_size ≥ 1; got 0: give"),
+        ({"batch_size": 1.5}, "batch_size ≥ 1; got 1.5"),
+        ({"n_trials": 2.5}, "a whole number n_trials ≥ 1; got 2.5: give"),
+        ({"n_trials": 0}, "n_trials ≥ 1; got 0"),
+        (
+            {"third_factor": jnp.zeros((3, 2, 4))},
+            r"third_factor \(2, 3, 4\) .* got \(3, 2, 4\): give",
+        ),
+        ({"third_factor": jnp.zeros((2, 3, 5))}, r"got \(2, 3, 5\)"),
+        ({"third_factor": jnp.zeros(4)}, r"got \(4,\)"),
+        ({"noise_scale": jnp.ones((3, 2))}, r"noise_scale \(2, 3\) .* got \(3, 2\): give"),
+        ({"noise_scale": jnp.ones((2, 3, 4))}, r"got \(2, 3, 4\)"),
+    ],
+)
+def test_numbers_of_no_lifetimes_are_named(key, monkeypatch, unchecked, options, match):
+    monkeypatch.setattr(parallel, "_run", None)  # nothing gets so far as to be compiled
+    networks = jax.vmap(lambda k: random_network(k, N_UNITS, 2))(jax.random.split(key, 3))
+    rules, options = stack([covariance(), miconi()]), {"n_trials": 4} | options
+    for course in (learn, learn_with_tangents):
+        if course is learn or "noise_scale" not in options:
+            with pytest.raises(ValueError, match=match):
+                course(key, networks, TASK, rules, LEARNER, **options)
+
+
+def test_a_state_of_other_lifetimes_is_refused(key):
+    networks = jax.vmap(lambda k: random_network(k, N_UNITS, 2))(jax.random.split(key, 3))
+    state = jax.vmap(lambda n: initial_learning_state(n, TASK, covariance(), LEARNER))(networks)
+    given = (key, networks._replace(W=networks.W[:2]), TASK, covariance(), LEARNER, 4)
+    with pytest.raises(ValueError, match=r"state has the axes \(2,\) of rules and networks; got"):
+        learn(*given, state=state)
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"correct_below": np.nan}, "correct_below ≥ 0; got nan: give"),
+        ({"correct_below": -0.5}, "correct_below ≥ 0; got -0.5"),
+        ({"initial_baseline": np.nan}, "initial_baseline is finite; got nan"),
+        ({"initial_state": np.inf}, "initial_state is finite; got inf"),
+        ({"first_update": -1}, "first_update ≥ 0; got -1"),
+        ({"first_update": 1.5}, "first_update ≥ 0; got 1.5"),
         ({"reward": "sparse"}, "reward graded or binary"),
         ({"conditions": "shuffled"}, "conditions cycle or drawn"),
         ({"baseline_rate": 1.5}, "baseline_rate"),
         ({"exploration": Kicks(rate=200.0)}, "kick rate · dt ≤ 1"),
     ],
 )
-def test_bad_learners_are_named(options, match):
+def test_bad_learners_are_named(unchecked, options, match):
     with pytest.raises(ValueError, match=match):
         Learner(**options)
 

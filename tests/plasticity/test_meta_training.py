@@ -145,10 +145,13 @@ def test_seeds_are_disjoint(pair):
         ({"window": 7}, "needed ≤ window ≤ validation_trials"),
         ({"select": "test"}, "select trials or reward"),
         ({"test_seed": -1}, "0 ≤ seeds"),
+        ({"test_seed": 1.5}, "whole numbers 0 ≤ seeds < 2³²"),
+        ({"n_networks": 2.5}, "a whole number n_networks ≥ 1; got 2.5"),
+        ({"window": 10.5}, "whole numbers 1 ≤ needed ≤ window"),
         ({"n_networks": 2**31}, "n_iterations · n_networks"),
     ],
 )
-def test_a_bad_number_is_named(changes, rule):
+def test_a_bad_number_is_named(unchecked, changes, rule):
     with pytest.raises(ValueError, match=rule):
         dataclasses.replace(CONFIG, **changes)
 

@@ -1,5 +1,6 @@
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -58,10 +59,16 @@ def test_a_task_of_ones_own_is_five_arrays():
     ("change", "match"),
     [
         ({"n_units": 0}, "n_units ≥ 1; got 0"),
+        ({"n_units": 2.5}, "a whole number n_units ≥ 1; got 2.5: give"),
         ({"gain": -1.0}, "gain ≥ 0 and finite; got -1.0"),
         ({"readout": "mean"}, "a readout of random, unit, undriven unit; got mean: choose"),
         ({"task": evidence_integration(dt=5.0)}, "task and dynamics share dt; got 5.0 and 10.0"),
         ({"rule": covariance(tau_e=5.0)}, "dt ≤ tau_e"),
+        (
+            {"rule": covariance(onset=100.0)},
+            "0 ≤ onset ≤ 90.0 ms, .* of the trial; got 100.0: give",
+        ),
+        ({"rule": covariance(onset=np.nan)}, "0 ≤ onset ≤ 90.0 ms"),
         (
             {"learner": Learner(dynamics=Dynamics(clamped=((9, 1.0),)))},
             "clamped units lie in 0 … 5",
@@ -76,6 +83,44 @@ def test_a_task_of_ones_own_is_five_arrays():
         ({"task": TASK._replace(dt=0.0)}, "dt > 0 ms; got 0.0"),
     ],
 )
-def test_what_does_not_fit_is_named(change, match):
+def test_what_does_not_fit_is_named(unchecked, change, match):
     with pytest.raises(ValueError, match=match):
         dataclasses.replace(SETTING, **change)
+
+
+def test_a_trace_may_begin_with_the_last_step():
+    dataclasses.replace(SETTING, rule=covariance(onset=90.0))
+
+
+@pytest.mark.parametrize(
+    ("seed", "runs", "match"),
+    [
+        (2**32, [0], r"a seed is a whole number, 0 ≤ seed < 2³²; got 4294967296: choose another"),
+        (-1, [0], "seed < 2³²; got -1"),
+        (1.5, [0], "seed < 2³²; got 1.5"),
+        (0, 5, "runs is a sequence of one or more; got 5: give"),
+        (0, [], r"runs is a sequence of one or more; got \[\]"),
+        (0, [[0]], r"runs is a sequence of one or more; got \[\[0\]\]"),
+        (0, [3, -1], r"run numbers are whole numbers, 0 ≤ run < 2³²; got \[-1\]: give"),
+        (0, [2**32], r"got \[4294967296\]"),
+        (0, [1.5], r"got \[1.5\]"),
+        (0, np.array([True, False]), r"got \[True, False\]"),
+    ],
+)
+def test_runs_that_there_are_not_are_named(unchecked, seed, runs, match):
+    for ask in (SETTING.networks, SETTING.arguments, lambda *draws: SETTING.learn(*draws, 4)):
+        with pytest.raises(ValueError, match=match):
+            ask(seed, runs)
+
+
+def test_the_numbers_of_runs_may_be_those_of_numpy(unchecked):
+    wanted = SETTING.networks(3, [0, 2**32 - 1]).W
+    for runs in (np.array([0, 2**32 - 1]), np.array([0, 2**32 - 1], np.uint32)):
+        np.testing.assert_array_equal(SETTING.networks(np.int64(3), runs).W, wanted)
+    # Modulo 2³² these would be the same seed and the same run.
+    assert np.abs(SETTING.networks(2**32 - 1, [0]).W - SETTING.networks(0, [0]).W).max() > 0.1
+
+
+def test_runs_may_be_mapped_over(unchecked):
+    mapped = jax.vmap(lambda run: SETTING.networks(4, run[None]).W[0])(jnp.arange(3))
+    np.testing.assert_allclose(mapped, SETTING.networks(4, range(3)).W, rtol=1e-12)
