@@ -14,12 +14,13 @@ from plasticity.model.network import Network, check_random, random_network
 from plasticity.model.tasks import Task, check_task
 from plasticity.rules.base import Rule, RuleStack, check_rule
 from plasticity.types import PRNGKey, is_traced, is_whole, require
+from plasticity.values import Value
 
 Runs = Sequence[int] | Integer[np.ndarray, "B"] | Integer[Array, "B"]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Setting:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Setting(Value):
     """A task, a rule and a learner that fit each other, and how networks for them are drawn.
 
         Setting(task=make_task("evidence_integration"), rule=miconi(clip=1e-3))

@@ -27,6 +27,7 @@ from plasticity.types import (
     require,
     require_count,
 )
+from plasticity.values import Value, equal, short_repr
 
 READOUTS = ("random", "unit", "undriven unit")
 
@@ -44,10 +45,19 @@ class Network(NamedTuple):
     W_in: Float[Array, "N I"]
     W_out: Float[Array, "*O N"]
 
+    def __eq__(self, other: object) -> bool:
+        return equal(self, other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __repr__(self) -> str:
+        return short_repr(self)
+
 
 @jax.tree_util.register_static
 @dataclass(frozen=True, kw_only=True)
-class Dynamics:
+class Dynamics(Value):
     """What turns weights and inputs into activity.
 
     Attributes:

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from plasticity.types import Index, PRNGKey, Scalar, is_traced, require
+from plasticity.values import equal, short_repr
 
 
 class Trial(NamedTuple):
@@ -47,6 +48,15 @@ class Task(NamedTuple):
     noise: Float[Array, "T I"]
     dt: float
     flipped: Float[Array, "C T I"] | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return equal(self, other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
     @property
     def n_conditions(self) -> int:

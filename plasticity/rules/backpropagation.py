@@ -20,6 +20,7 @@ from plasticity.model.tasks import Task, mean_error
 from plasticity.rules.base import Change, Seen
 from plasticity.rules.three_factor import Clip, checked_bound, checked_rate
 from plasticity.types import Leaf, Weights, require
+from plasticity.values import Value
 
 _TRIAL = frozenset({"kicks", "state", "inputs", "response", "W", "W_in", "W_out"})
 LOSSES = ("squared", "absolute")
@@ -34,8 +35,8 @@ def output_of(W: Weights, seen: Seen):
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Backpropagation:
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Backpropagation(Value):
     """ΔW = −η ∂L/∂W of this trial: gradient descent on the error, told everything.
 
     Cost: 3 N²T multiplications a trial, and memory for its activity.
@@ -70,8 +71,8 @@ class Backpropagation:
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True, eq=False, kw_only=True)
-class PolicyGradient:
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class PolicyGradient(Value):
     """ΔW = η (R − R̄) ∂/∂W Σ_t ξ_t · z_t / σ² over the steps judged. For `OutputNoise`.
 
     REINFORCE with the noisy output as the action. Cost: 3 N²T multiplications a trial.

@@ -30,6 +30,7 @@ from jaxtyping import Array, Bool, Float
 from plasticity.model.network import Dynamics, Network
 from plasticity.model.tasks import Task
 from plasticity.types import Activity, Index, Scalar, Units, Weights, require
+from plasticity.values import Value
 
 _ONE_RULE = "make each rule on its own and join them with plasticity.stack"
 
@@ -164,8 +165,8 @@ def check_part(part: Any, n_units: int, task: Task, dynamics: Dynamics) -> None:
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True, eq=False)
-class RuleStack:
+@dataclass(frozen=True, eq=False, repr=False)
+class RuleStack(Value):
     """Several rules of one kind, that networks learn by side by side; made by `stack`.
 
     ``len(rules)``, ``rules[i]`` and iteration give back single rules.

@@ -22,6 +22,7 @@ from plasticity.model.tasks import Task
 from plasticity.rules.base import Change, Seen
 from plasticity.rules.three_factor import Clip, checked_bound, checked_rate
 from plasticity.types import Activity, Leaf, Scalar, is_traced, require
+from plasticity.values import Value
 
 Feedback = Float[Array, "N"] | Float[Array, "N O"] | None
 
@@ -55,8 +56,8 @@ def readout_change(seen: Seen, signal: Float[Array, "T *O"], rate: Scalar):
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True, eq=False, kw_only=True)
-class _Feedback:
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class _Feedback(Value):
     """What both rules share; see the module.
 
     Attributes:
@@ -100,7 +101,7 @@ class _Feedback:
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class RewardFeedback(_Feedback):
     """ΔW = η (R − R̄) Σ_t (B ξ_t)_i φ′(x_i) p_j: reward-based e-prop (RFLO). For `OutputNoise`.
 
@@ -119,7 +120,7 @@ class RewardFeedback(_Feedback):
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class SupervisedFeedback(_Feedback):
     """ΔW = η Σ_t (B (z* − z)_t)_i φ′(x_i) p_j: random feedback local online learning, RFLO.
 

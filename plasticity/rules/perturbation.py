@@ -21,11 +21,12 @@ from plasticity.rules.base import Change, Seen, check_part, specialise
 from plasticity.rules.three_factor import Clip, ThreeFactor, checked_bound, checked_rate, compose
 from plasticity.rules.trace import Trace
 from plasticity.types import Leaf, Weights, require
+from plasticity.values import Value
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True, eq=False, kw_only=True)
-class FilteredKicks:
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class FilteredKicks(Value):
     """Σ_t e_t, or e_T, of e ← (1 − a) e + a φ′(x_i) ξ_i r_j, a = dt/τ: a trace with a low-pass.
 
     Source of e: Portes, Schmid & Murray (arXiv 2206.13448). The sum over the trial is ours: here
@@ -70,8 +71,8 @@ def filtered_node_perturbation(*, tau: float | None = None, summed: bool = True,
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True, eq=False)
-class WeightPerturbation:
+@dataclass(frozen=True, eq=False, repr=False)
+class WeightPerturbation(Value):
     """ξ^W_ij / σ²: what was added to the weight in this trial. For `plasticity.WeightNoise`.
 
     Züge, Klos & Memmesheimer (PRX 13, 021006, 2023), with R̄ for a baseline in place of their clean
@@ -106,8 +107,8 @@ def weight_perturbation(size: float, **options) -> ThreeFactor:
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True, eq=False, kw_only=True)
-class CleanTrial:
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class CleanTrial(Value):
     """η (R − R_0) times a trace, R_0 the reward of a second trial without any exploration.
 
     Züge, Klos & Memmesheimer (PRX 13, 021006, 2023). The second trial shows the same inputs from

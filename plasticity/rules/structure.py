@@ -12,11 +12,12 @@ from plasticity.model.network import Dynamics, Network
 from plasticity.model.tasks import Task
 from plasticity.rules.base import Change, Rule, Seen, check_part, specialise
 from plasticity.types import Leaf, require, require_count
+from plasticity.values import Value
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True, eq=False)
-class Structured:
+@dataclass(frozen=True, eq=False, repr=False)
+class Structured(Value):
     """Another rule, whose changes are made only where the structure allows. (Ours.)
 
     A connection that is absent stays so; a unit that excites, or inhibits, does so ever after: a

@@ -19,6 +19,7 @@ from plasticity.model.tasks import Task
 from plasticity.rules.base import _ONE_RULE, Change, Seen, check_part, specialise
 from plasticity.rules.trace import Polynomial, Trace
 from plasticity.types import Leaf, Scalar, Weights, is_traced, is_whole, require
+from plasticity.values import Value
 
 
 class Clip(NamedTuple):
@@ -99,8 +100,8 @@ class ThirdFactor(Protocol):
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True, eq=False, kw_only=True)
-class ThreeFactor:
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class ThreeFactor(Value):
     """ΔW = bound(η · trace · third factor); `plasticity.rules.base.stack` joins several.
 
     Told: what trace and third factor are told. Cost: that of the trace.

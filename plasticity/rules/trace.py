@@ -28,6 +28,7 @@ from plasticity.types import (
     is_traced,
     require,
 )
+from plasticity.values import Value
 
 
 @runtime_checkable
@@ -49,8 +50,8 @@ class Trace(Protocol):
         """The trace at the end of a trial, and what it keeps for the next."""
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class _Accumulated:
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class _Accumulated(Value):
     """A trace that is summed over steps with the weights of `decay_weights`, and keeps nothing.
 
     Attributes:
@@ -82,7 +83,7 @@ class _Accumulated:
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Polynomial(_Accumulated):
     """Σ_t λ_t Σ_kℓ θ_kℓ r_j^k Δ_i^ℓ, the trace of the paper.
 
@@ -130,7 +131,7 @@ class Polynomial(_Accumulated):
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class FunctionTrace(_Accumulated):
     """Σ_t λ_t f(p, r_j, Δ_i) for any function f of parameters and the two local quantities. (Ours.)
 
@@ -165,8 +166,8 @@ class FunctionTrace(_Accumulated):
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True, eq=False)
-class Frozen:
+@dataclass(frozen=True, eq=False, repr=False)
+class Frozen(Value):
     """A control: each condition keeps the trace of its first trial for ever. (Ours.)
 
     Attributes:

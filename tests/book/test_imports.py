@@ -12,6 +12,7 @@ BOOK = ROOT / "book"
 LAYERS = {
     "types": 0,
     "files": 1,
+    "values": 1,
     "model": 2,
     "rules": 3,
     "learning": 4,

@@ -13,7 +13,8 @@ import plasticity as pl
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "book" / "pages"
-SUBPACKAGES = {"model", "rules", "learning", "derivatives", "meta", "dynamics", "types", "files"}
+FOLDERS = {"model", "rules", "learning", "derivatives", "meta", "dynamics"}
+SUBPACKAGES = FOLDERS | {"types", "files", "values"}
 
 
 def _summary(target) -> str:
