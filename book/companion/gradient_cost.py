@@ -221,8 +221,8 @@ def _resident(*, reset: bool = False) -> float:
     """Peak resident size in bytes since the last reset, which makes it the present one."""
     try:
         if reset:
-            Path("/proc/self/clear_refs").write_text("5")
-        status = Path("/proc/self/status").read_text()
+            Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
     except OSError:
         return float("nan")
     return 1024.0 * int(status.split("VmHWM:")[1].split()[0])

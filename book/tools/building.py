@@ -27,7 +27,7 @@ EXPLORE_DATA = Path("_static", "explore", "data.js")  # in what was built
 
 def pages(root: Path) -> list[str]:
     """The pages of _toc.yml, in its order: its root page and the pages of its parts."""
-    toc = yaml.safe_load((root / "_toc.yml").read_text())
+    toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
     parts = toc.get("parts", [toc])
     return [toc["root"], *(entry["file"] for part in parts for entry in part["chapters"])]
 
@@ -53,10 +53,11 @@ def stage(root: Path, executed: Path, target: Path, static: str = STATIC) -> Non
         shown = with_parameter_table(nbformat.read(executed / place, as_version=4), notebook)
         nbformat.write(shown, folder / place)
     for name in CONFIGURATION:
-        text = (root / name).read_text()
-        (target / name).write_text(flattened(text) if flat else text)
+        text = (root / name).read_text(encoding="utf-8")
+        (target / name).write_text(flattened(text) if flat else text, encoding="utf-8")
     page = folder / "pages" / "explore.md"
-    page.write_text(page.read_text().replace(f'"{STATIC}/', f'"{static}/'))
+    text = page.read_text(encoding="utf-8").replace(f'"{STATIC}/', f'"{static}/')
+    page.write_text(text, encoding="utf-8")
 
 
 def write_explore_data(script: Path) -> bool:

@@ -49,7 +49,7 @@ def compile_quickly() -> None:
 def _processor() -> str:
     """A name for what programs are compiled for."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         known = sorted({line for line in lines if line.startswith(("model name", "flags"))})
     except OSError:
         known = [platform.processor()]

@@ -95,7 +95,8 @@ def main(argv: list[str]) -> int:
     if len(argv) != 1:
         print(__doc__, file=sys.stderr)
         return 2
-    Path(argv[0]).write_text(f'"use strict";\nconst EXPLORE_DATA = {json.dumps(data())};\n')
+    script = f'"use strict";\nconst EXPLORE_DATA = {json.dumps(data())};\n'
+    Path(argv[0]).write_text(script, encoding="utf-8")
     return 0
 
 

@@ -28,7 +28,7 @@ def export(root: Path, executed: Path) -> bool:
     stage(root, executed, content, static="../_static")
     if not write_explore_data(content / "static" / "explore" / "data.js"):
         return False
-    (content / "_config.yml").write_text(configuration(root))
+    (content / "_config.yml").write_text(configuration(root), encoding="utf-8")
     for name in BESIDE:
         if (root / name).is_file():
             shutil.copy(root / name, target / name)
@@ -37,19 +37,21 @@ def export(root: Path, executed: Path) -> bool:
             shutil.copytree(root / name, target / name, ignore=ignore)
     binder.mkdir()
     shutil.copy(root / "requirements.lock", binder / "requirements.txt")
-    python = yaml.safe_load((root / "environment.yml").read_text())["dependencies"][0]
-    (binder / "runtime.txt").write_text(python.replace("=", "-") + "\n")
-    (binder / "postBuild").write_text("#!/bin/bash\npip install --no-deps --editable .\n")
+    environment = yaml.safe_load((root / "environment.yml").read_text(encoding="utf-8"))
+    python = environment["dependencies"][0].replace("=", "-")
+    install = "#!/bin/bash\npip install --no-deps --editable .\n"
+    (binder / "runtime.txt").write_text(f"{python}\n", encoding="utf-8")
+    (binder / "postBuild").write_text(install, encoding="utf-8")
     (binder / "postBuild").chmod(0o755)
     shutil.copy(root / "book" / "references.bib", target / "paper.bib")
-    (target / "paper.md").write_text(paper(root))
+    (target / "paper.md").write_text(paper(root), encoding="utf-8")
     print(f"the export is in {target.relative_to(root)}")
     return True
 
 
 def configuration(root: Path) -> str:
     """_config.yml with the book's own extensions found beside it, as no one sets PYTHONPATH."""
-    made = yaml.safe_load(flattened((root / "_config.yml").read_text()))
+    made = yaml.safe_load(flattened((root / "_config.yml").read_text(encoding="utf-8")))
     sphinx = made["sphinx"]
     others = [name for name in sphinx["extra_extensions"] if name not in EXTENSIONS]
     sphinx["extra_extensions"] = others
@@ -62,13 +64,14 @@ def paper(root: Path) -> str:
 
     The journal wants persons with affiliations, which whoever submits must fill in.
     """
-    citation = yaml.safe_load((root / "CITATION.cff").read_text())
+    citation = yaml.safe_load((root / "CITATION.cff").read_text(encoding="utf-8"))
     head = {
         "title": citation["title"],
         "tags": ["three-factor plasticity", "meta-learning", "recurrent networks"],
         "authors": [{"name": author["name"]} for author in citation["authors"]],
         "bibliography": "paper.bib",
     }
-    introduction = (root / "README.md").read_text().split("\n## ")[0].split("\n", 1)[1].strip()
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    introduction = readme.split("\n## ")[0].split("\n", 1)[1].strip()
     front = yaml.safe_dump(head, sort_keys=False, allow_unicode=True)
     return f"---\n{front}---\n\n# Summary\n\n{introduction}\n\nIt accompanies @maoutsa2025.\n"

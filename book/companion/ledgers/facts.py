@@ -153,7 +153,7 @@ def _numbers(rule: three_factor.ThreeFactor) -> dict[str, object]:
 
 def origins(path: Path = LEDGER) -> dict[str, dict[str, tuple[str, str, str]]]:
     """Function or class → parameter → (origin, meaning, remark), from facts.yml."""
-    rows = yaml.safe_load(path.read_text())
+    rows = yaml.safe_load(path.read_text(encoding="utf-8"))
     return {name: {k: tuple(v) for k, v in entry.items()} for name, entry in rows.items()}
 
 

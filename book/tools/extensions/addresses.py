@@ -26,7 +26,7 @@ _REPOSITORY = re.compile(r"https://github\.com/([\w.-]+)/([\w.-]+?)/?$")
 
 def repository_address() -> str:
     """The one value of _config.yml that all others follow from."""
-    return yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"]
+    return yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["repository"]["url"]
 
 
 def pages_address(repository: str) -> str:
@@ -188,7 +188,7 @@ def _site(app) -> str:
 def _add_tags(app, pagename, templatename, context, doctree) -> None:
     if doctree is None:
         return
-    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     title = re.sub(r"<[^>]+>", "", context.get("title", ""))
     chapter = bool(re.search(r"(^|/)chapters/", pagename))
     site, alt = _site(app), key_figure(_root_page(app))[1]
@@ -202,7 +202,7 @@ def _write_beside(app, exception) -> None:
     if exception is None and app.builder.format == "html":
         names, folder = sorted(app.env.found_docs), Path(app.outdir)
         for name, text in beside(names, _site(app)).items():
-            (folder / name).write_text(text)
+            (folder / name).write_text(text, encoding="utf-8")
         (folder / PICTURE).write_bytes(key_figure(_root_page(app))[0])
 
 

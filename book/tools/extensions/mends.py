@@ -58,9 +58,9 @@ def _mend(app, exception) -> None:
     for file in folder.rglob("*.html"):
         if "_static" in file.parts:
             continue
-        page = mended(file.read_text(), counts)
+        page = mended(file.read_text(encoding="utf-8"), counts)
         page = re.sub(r"(?<=_images/)[\w.-]+", lambda m: names.get(m[0], m[0]), page)
-        file.write_text(page)
+        file.write_text(page, encoding="utf-8")
     idle = [what for what, made in counts.items() if not made]
     if idle and app.builder.name == "html":
         raise ExtensionError(
