@@ -5,6 +5,10 @@ STAMP := .venv/installed
 # What make book and make test run at a time; each needs some 2 GiB.
 JOBS ?= 2
 BEGAN := $(shell date +%s)
+# The variable of that name as one word of the shell, whatever is in it; and make is not to expand it
+# for the environment of what it starts.
+unexport CHAPTER P RECORD
+quoted = '$(subst ','\'',$(value $(1)))'
 # Modules are compiled once, where they are first imported, and not once in each process.
 export PYTHONDONTWRITEBYTECODE :=
 
@@ -22,7 +26,7 @@ $(STAMP): requirements.lock pyproject.toml book/tools/install.sh
 
 book: venv  ## Execute every chapter and build the HTML book in _build/html
 	$(BIN)/python book/tools/run.py --defaults --quickly --output _build/book --build \
-		--jobs $(JOBS) --since $(BEGAN)
+		--jobs $(call quoted,JOBS) --since $(BEGAN)
 
 pdf: venv  ## Print the committed notebooks as one PDF in _build/pdf (needs Chromium)
 	$(BIN)/python book/tools/run.py --pdf
@@ -31,18 +35,19 @@ neurolibre: venv  ## Write the layout that NeuroLibre reads into _build/neurolib
 	$(BIN)/python book/tools/run.py --neurolibre
 
 test: venv lint  ## Unit tests, chapters at quick parameters, committed outputs, strict build, pages
-	$(BIN)/python book/tools/check.py --jobs $(JOBS) --since $(BEGAN)
+	$(BIN)/python book/tools/check.py --jobs $(call quoted,JOBS) --since $(BEGAN)
 
-run: venv  ## Execute chapters: make run, or make run CHAPTER=02 P="n_units=50 n_trials=200"
+run: venv  ## Execute chapters: make run, or CHAPTER=10 P="n_units=50 tasks=integration;long delay"
 	$(BIN)/python book/tools/run.py $(if $(DEFAULTS),--defaults,--quick) --output _build/run \
-		--jobs $(JOBS) $(if $(CHAPTER),--chapter $(CHAPTER)) $(foreach p,$(P),-p $(p))
+		--jobs $(call quoted,JOBS) $(if $(value CHAPTER),--chapter=$(call quoted,CHAPTER)) \
+		$(if $(value P),--parameters=$(call quoted,P))
 
 publish: venv  ## Execute the default parameters and replace the committed notebooks
-	$(BIN)/python book/tools/run.py --defaults --publish --jobs $(JOBS) \
-		$(if $(CHAPTER),--chapter $(CHAPTER))
+	$(BIN)/python book/tools/run.py --defaults --publish --jobs $(call quoted,JOBS) \
+		$(if $(value CHAPTER),--chapter=$(call quoted,CHAPTER))
 
 reproduce: venv  ## Recompute the recorded results: make reproduce, or RECORD=miconi
-	$(BIN)/python book/tools/reproduce.py $(RECORD)
+	$(BIN)/python book/tools/reproduce.py $(foreach name,$(value RECORD),$(call quoted,name))
 
 bench: venv  ## Time learning and tangents against plain code and the matrix-product rate
 	$(BIN)/python -m benchmarks.run

@@ -19,8 +19,9 @@ from pathlib import Path
 
 from building import notebooks
 from compiling import compile_quickly, keep_compiled_programs
+from parameter_values import checked, quick
 from phases import Ended, Task, print_times, report, run_tasks
-from run import ROOT, checked, quick
+from run import ROOT
 from running import chapter_task, longest_first
 
 ENDS = ("3.11", "3.13")  # of the Pythons that are allowed

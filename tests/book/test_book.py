@@ -133,7 +133,7 @@ def _printed(path: Path) -> str:
 def test_a_chapter_runs_with_quick_and_own_parameters(book):
     assert driver.main(["--quick", "-p", "x=1", "-p", "live=False"], book) == 0
     target = book / "_build" / "run" / "chapters" / "01_small.ipynb"
-    assert _printed(target) == "2 1 False\n"
+    assert _printed(target) == "2 1.0 False\n"
     notebook = nbformat.read(target, as_version=4)
     assert "papermill" not in notebook.metadata
     assert not any("papermill" in cell.metadata for cell in notebook.cells)
@@ -143,10 +143,10 @@ def test_a_chapter_runs_with_quick_and_own_parameters(book):
     ("argument", "named"),
     [
         ("m=3", "has no parameter 'm'"),
-        ("n=0.5", "n of 01_small is int, not 0.5"),
-        ("n=True", "n of 01_small is int, not True"),
-        ("live=1", "live of 01_small is bool, not 1"),
-        ("x=fast", "x of 01_small is float, not 'fast'"),
+        ("n=0.5", "n of 01_small is int; got '0.5': give a whole number"),
+        ("n=True", "n of 01_small is int; got 'True'"),
+        ("live=1", "live of 01_small is bool; got '1': give true, false, yes or no"),
+        ("x=fast", "x of 01_small is float; got 'fast': give a number"),
     ],
 )
 def test_a_bad_parameter_is_named_with_those_there_are(book, capsys, argument, named):
