@@ -50,7 +50,7 @@ reproduce: venv  ## Recompute the recorded results: make reproduce, or RECORD=mi
 	$(BIN)/python book/tools/reproduce.py $(foreach name,$(value RECORD),$(call quoted,name))
 
 bench: venv  ## Time learning and tangents against plain code and the matrix-product rate
-	$(BIN)/python -m benchmarks.run
+	PYTHONPATH=.:book $(BIN)/python -m benchmarks.run
 
 lint: venv  ## Style
 	$(BIN)/ruff check .

@@ -4,11 +4,13 @@ import gc
 import os
 
 from compiling import compile_quickly, keep_compiled_programs
+from environment import settle
 
 # Before JAX reads its settings. What tests run is so small that compiling takes most of the time.
+settle()
 keep_compiled_programs()
 compile_quickly()
-os.environ.setdefault("MPLBACKEND", "agg")
+os.environ["MPLBACKEND"] = "agg"
 # Tracing makes objects by the million, nearly all of which live: looking for garbage among them
 # took a fifth of the time. Each module ends with a collection.
 gc.set_threshold(200_000, 50, 50)

@@ -72,11 +72,12 @@ def flattened(configuration: str) -> str:
 
 def jupyter_book(folder: Path, *options: str) -> bool:
     """Whether Jupyter Book builds ``folder`` without a warning."""
-    command = ["jupyter-book", "build", str(folder), "--all", "-W", "--keep-going", "-n", *options]
-    environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "PYTHONPATH": str(TOOLS / "extensions"),  # where Sphinx finds them
-    }
+    # The program of that name would run the Python of the folder in which it was installed.
+    program = (sys.executable, "-c", "from jupyter_book.cli.main import main; main()")
+    command = [*program, "build", str(folder), "--all", "-W", "--keep-going", "-n", *options]
+    # Sphinx finds the extensions there, and the packages behind them.
+    places = [str(TOOLS / "extensions"), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(places)}
     return not subprocess.run(command, env=environment).returncode
 
 

@@ -19,9 +19,9 @@ from pathlib import Path
 
 from building import notebooks
 from compiling import compile_quickly, keep_compiled_programs
+from environment import ROOT, settle
 from parameter_values import checked, quick
 from phases import Ended, Task, print_times, report, run_tasks
-from run import ROOT
 from running import chapter_task, longest_first
 
 ENDS = ("3.11", "3.13")  # of the Pythons that are allowed
@@ -119,6 +119,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--since", type=float, help="when the command began, in s, for the table")
     request = parser.parse_args(argv)
     os.chdir(ROOT)
+    settle()
     keep_compiled_programs()
     compile_quickly()
     begun, ended = time.time(), []

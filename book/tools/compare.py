@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 from compiling import keep_compiled_programs
-from kernels import speak_through_files
+from environment import settle
+from kernels import prepare_kernels
 
 ROOT = Path(__file__).resolve().parents[2]
 OPTIONS = (
@@ -26,8 +27,9 @@ def main(argv: list[str]) -> int:
         return 2
     notebooks = [str(Path(name).resolve()) for name in argv]
     os.chdir(ROOT)
+    settle()
     keep_compiled_programs()
-    speak_through_files()
+    prepare_kernels()
     return pytest.main([*OPTIONS, *notebooks])
 
 

@@ -7,12 +7,16 @@ there before, it is said how the new one differs, or why the old one cannot be r
 import argparse
 from pathlib import Path
 
-import numpy as np
-import xarray as xr
-from companion import record
-from companion.catalogue import EXPERIMENTS
-from companion.experiment import Experiment
-from companion.results import record_in_parts
+from environment import settle
+
+settle()  # before the packages are looked for, and before JAX reads its settings
+
+import numpy as np  # noqa: E402
+import xarray as xr  # noqa: E402
+from companion import record  # noqa: E402
+from companion.catalogue import EXPERIMENTS  # noqa: E402
+from companion.experiment import Experiment  # noqa: E402
+from companion.results import record_in_parts  # noqa: E402
 
 SCRATCH = Path(__file__).resolve().parents[2] / "_build" / "recording"
 

@@ -23,6 +23,7 @@ sys.path.append(str(TOOLS))
 from building import build  # noqa: E402
 from building import notebooks as chapters  # noqa: E402
 from compiling import compile_quickly, keep_compiled_programs  # noqa: E402
+from environment import settle  # noqa: E402
 from neurolibre import export  # noqa: E402
 from parameter_values import BadRequest, checked, given, quick  # noqa: E402
 from phases import print_times, timed  # noqa: E402
@@ -79,6 +80,7 @@ def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
     except BadRequest as error:
         print(error, file=sys.stderr)
         return 2
+    settle()
     keep_compiled_programs()
     if request.quickly:
         compile_quickly()

@@ -2,18 +2,19 @@
 
     running.py NOTEBOOK TARGET VALUES    one notebook, its parameters in JSON
 
-Exit status: 0, or 1 if a cell raised.
+Exit status: 0; 1 if a cell raised, if the kernel died, or if a figure is missing.
 """
 
 import json
 import os
 import sys
-import tempfile
 from pathlib import Path
 
 import nbformat
 import papermill
-from kernels import speak_through_files
+from environment import settle
+from kernels import prepare_kernels
+from nbclient.exceptions import DeadKernelError
 from phases import Ended, Task, report, run_tasks
 
 # The starts of their names, by how long they take: of two that run side by side, neither is to be
@@ -47,15 +48,45 @@ def _joined(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]
     return whole
 
 
+class MissingFigure(Exception):
+    """A cell with a caption has drawn nothing."""
+
+
+def undrawn(notebook: nbformat.NotebookNode) -> list[str]:
+    """The names of figures that have a caption and no image."""
+    names = []
+    for cell in notebook.cells:
+        figure = cell.metadata.get("mystnb", {}).get("figure")
+        drawn = any("image/png" in output.get("data", {}) for output in cell.get("outputs", []))
+        if figure and not drawn:
+            names.append(figure.get("name", "a figure without a name"))
+    return names
+
+
 def execute(notebook: Path, target: Path, values: dict) -> None:
-    """Run a chapter in its folder and put the result at ``target``, once it has succeeded."""
+    """Run a chapter in its folder and put the result at ``target``, once it has succeeded.
+
+    Raises:
+        papermill.PapermillExecutionError: a cell raised.
+        nbclient.exceptions.DeadKernelError: the kernel was killed.
+        MissingFigure: a cell with a caption has drawn nothing.
+    """
+    options = {"kernel_name": "python3", "cwd": str(notebook.parent), "progress_bar": False}
+    # When it is interrupted, or at its end, a kernel has nothing to clean up.
+    options |= {"shutdown_kernel": "immediate"}
+    read = nbformat.read(notebook, as_version=4)
+    executed = clean(papermill.execute_notebook(read, None, values, **options))
+    if missing := undrawn(executed):
+        fix = "show the figure in that cell, by matplotlib's inline backend"
+        what = f"a cell with a caption draws; got no image for {', '.join(missing)}"
+        raise MissingFigure(f"{what}: {fix}")
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        beside = Path(folder) / target.name
-        options = {"kernel_name": "python3", "cwd": str(notebook.parent), "progress_bar": False}
-        papermill.execute_notebook(str(notebook), str(beside), values, **options)
-        nbformat.write(clean(nbformat.read(beside, as_version=4)), beside)
+    beside = target.with_name(f"{target.name}.{os.getpid()}.partial")
+    try:
+        nbformat.write(executed, beside)
         os.replace(beside, target)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def longest_first(notebooks: list[Path]) -> list[Path]:
@@ -96,10 +127,15 @@ def main(argv: list[str]) -> int:
     if len(argv) != 3:
         print(__doc__, file=sys.stderr)
         return 2
-    speak_through_files()
+    settle()
+    prepare_kernels()
     try:
         execute(Path(argv[0]), Path(argv[1]), json.loads(argv[2]))
-    except papermill.PapermillExecutionError as error:
+    except DeadKernelError:
+        print("the kernel was killed, as happens for want of memory: choose smaller parameters, or")
+        print("run one chapter at a time (JOBS=1)")
+        return 1
+    except (papermill.PapermillExecutionError, MissingFigure) as error:
         print(error)
         return 1
     return 0

@@ -39,6 +39,8 @@ def _faults(notebook: nbformat.NotebookNode, wanted: int = 1) -> list[str]:
             faults.append(f"an error or warning in {cell.source[:40]!r}")
         if len(cell.source.splitlines()) > 25:
             faults.append(f"a long cell: {cell.source[:40]!r}")
+        if myst.get("figure") and not drawn:
+            faults.append(f"a caption without a figure: {cell.source[:40]!r}")
         if drawn and not (myst.get("figure", {}).get("caption") and myst.get("image", {})["alt"]):
             faults.append(f"a figure without caption or alt text: {cell.source[:40]!r}")
     return faults
