@@ -15,13 +15,14 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 from building import notebooks
 from compiling import compile_quickly, keep_compiled_programs
 from environment import ROOT, settle
 from parameter_values import checked, quick
-from phases import Ended, Task, print_times, report, run_tasks
+from phases import Ended, Task, interruptible, print_times, report, run_tasks
 from running import chapter_task, longest_first
 
 ENDS = ("3.11", "3.13")  # of the Pythons that are allowed
@@ -123,9 +124,10 @@ def main(argv: list[str] | None = None) -> int:
     keep_compiled_programs()
     compile_quickly()
     begun, ended = time.time(), []
-    for one in run_tasks(tasks(), request.jobs):
-        report(one)
-        ended.append(one)
+    with closing(run_tasks(tasks(), request.jobs)) as course:
+        for one in course:
+            report(one)
+            ended.append(one)
     print_times(ended, request.since or begun, begun)
     counts = outcomes(ended)
     print(", ".join(f"{counts[what]} {what}" for what in OUTCOMES))
@@ -133,4 +135,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(interruptible(main))

@@ -13,6 +13,7 @@ import pytest
 from compiling import keep_compiled_programs
 from environment import settle
 from kernels import prepare_kernels
+from phases import interruptible
 
 ROOT = Path(__file__).resolve().parents[2]
 OPTIONS = (
@@ -34,4 +35,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(interruptible(lambda: main(sys.argv[1:])))

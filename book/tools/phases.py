@@ -2,12 +2,18 @@
 
 import os
 import resource
+import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import BinaryIO
+
+GRACE = 5.0  # what an interrupted task may take to end, in s; then it is killed
 
 
 @dataclass(frozen=True)
@@ -32,44 +38,102 @@ class Ended:
     processor: float  # seconds that it and its own processes computed
 
 
-def run_tasks(tasks: Iterable[Task], jobs: int, keep_going: bool = False) -> Iterator[Ended]:
+def run_tasks(
+    tasks: Iterable[Task], jobs: int, keep_going: bool = False
+) -> Generator[Ended, None, None]:
     """Run tasks in their order, ``jobs`` at a time, and yield each when it has ended.
 
     After a failure nothing new begins, unless told to keep going; then only what comes after the
-    failed task is left out.
+    failed task is left out. When this ends early, by an exception or `contextlib.closing`, the
+    tasks that still run, and what they have started, are interrupted and after `GRACE` killed.
     """
     waiting, succeeded = list(tasks), set()
+    running: dict[Future, _Running] = {}
     with ThreadPoolExecutor(max(1, len(waiting))) as pool:
-        running = {}
-        while waiting or running:
-            for task in [task for task in waiting if succeeded.issuperset(task.after)]:
-                busy = sum(not other.idle for other in running.values())
-                if task.idle or busy < jobs:
-                    waiting.remove(task)
-                    running[pool.submit(_run, task)] = task
-            if not running:
-                return  # what still waits comes after what failed
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                del running[future]
-                ended = future.result()
-                if ended.status == 0:
-                    succeeded.add(ended.task.name)
-                elif not keep_going:
-                    waiting.clear()
-                yield ended
+        try:
+            while waiting or running:
+                for task in [task for task in waiting if succeeded.issuperset(task.after)]:
+                    busy = sum(not other.task.idle for other in running.values())
+                    if task.idle or busy < jobs:
+                        waiting.remove(task)
+                        begun = _start(task)
+                        running[pool.submit(_ended, begun)] = begun
+                if not running:
+                    return  # what still waits comes after what failed
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    del running[future]
+                    ended = future.result()
+                    if ended.status == 0:
+                        succeeded.add(ended.task.name)
+                    elif not keep_going:
+                        waiting.clear()
+                    yield ended
+        finally:
+            _stop(running)
 
 
-def _run(task: Task) -> Ended:
-    begun = time.monotonic()
+@dataclass(frozen=True)
+class _Running:
+    task: Task
+    process: subprocess.Popen
+    output: BinaryIO
+    begun: float
+
+
+def _start(task: Task) -> _Running:
+    # Into a file: a pipe is read to its end only when all that inherited it have ended. In a group
+    # of its own, so that what the task has started can be stopped with it.
+    output = tempfile.TemporaryFile()
     process = subprocess.Popen(
-        task.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
+        task.command,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        process_group=0,
     )
-    output = process.stdout.read().decode(errors="replace")
-    process.stdout.close()
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)  # so that Popen waits no more
-    seconds = time.monotonic() - begun
-    return Ended(task, process.returncode, output, seconds, used.ru_utime + used.ru_stime)
+    return _Running(task, process, output, time.monotonic())
+
+
+def _ended(one: _Running) -> Ended:
+    _, status, used = os.wait4(one.process.pid, 0)
+    seconds = time.monotonic() - one.begun
+    # So that Popen waits no more.
+    one.process.returncode = os.waitstatus_to_exitcode(status)
+    with one.output as output:
+        output.seek(0)
+        words = output.read().decode(errors="replace")
+    return Ended(one.task, one.process.returncode, words, seconds, used.ru_utime + used.ru_stime)
+
+
+def _stop(running: dict[Future, _Running]) -> None:
+    # What is started where Ctrl-C is ignored, as in the background of a script, ignores it as well.
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    try:
+        _signal(running, signal.SIGTERM if ignored else signal.SIGINT)
+        wait(running, timeout=GRACE)
+    finally:  # also when the user would not wait
+        _signal(running, signal.SIGKILL)
+
+
+def _signal(running: dict[Future, _Running], number: signal.Signals) -> None:
+    for one in running.values():
+        with suppress(ProcessLookupError):  # the whole group has ended
+            os.killpg(one.process.pid, number)
+
+
+def interruptible(main: Callable[[], int]) -> int:
+    """The exit status of a command that any request to end stops as Ctrl-C does: 130, in one line.
+
+    A signal that whoever calls ignores, as ``nohup`` does one, stays ignored.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
+    try:
+        return main()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
 
 
 def timed(phase: str, function: Callable[..., bool], *arguments) -> Ended:

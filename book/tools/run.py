@@ -26,7 +26,7 @@ from compiling import compile_quickly, keep_compiled_programs  # noqa: E402
 from environment import settle  # noqa: E402
 from neurolibre import export  # noqa: E402
 from parameter_values import BadRequest, checked, given, quick  # noqa: E402
-from phases import print_times, timed  # noqa: E402
+from phases import interruptible, print_times, timed  # noqa: E402
 from printing import print_book  # noqa: E402
 from running import execute_all  # noqa: E402
 
@@ -112,4 +112,4 @@ def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(interruptible(main))

@@ -8,6 +8,7 @@ Exit status: 0; 1 if a cell raised, if the kernel died, or if a figure is missin
 import json
 import os
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import nbformat
@@ -15,7 +16,7 @@ import papermill
 from environment import settle
 from kernels import prepare_kernels
 from nbclient.exceptions import DeadKernelError
-from phases import Ended, Task, report, run_tasks
+from phases import Ended, Task, interruptible, report, run_tasks
 
 # The starts of their names, by how long they take: of two that run side by side, neither is to be
 # alone at the end. What is not here comes first.
@@ -117,9 +118,10 @@ def execute_all(
     order = longest_first(list(targets)) if jobs > 1 else targets
     tasks = [chapter_task(n, targets[n], values.get(n.stem, {})) for n in order]
     ended = []
-    for one in run_tasks(tasks, jobs, keep_going=True):
-        report(one)
-        ended.append(one)
+    with closing(run_tasks(tasks, jobs, keep_going=True)) as course:
+        for one in course:
+            report(one)
+            ended.append(one)
     return all(one.status == 0 for one in ended), ended
 
 
@@ -142,4 +144,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(interruptible(lambda: main(sys.argv[1:])))

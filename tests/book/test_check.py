@@ -1,9 +1,11 @@
 """The commands: what runs at a time, what a failure stops, which Python is taken, and the times."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import check
@@ -58,6 +60,82 @@ def test_after_a_failure_nothing_new_begins_unless_told_to_keep_going(keep_going
     phases.report(ended[0])
     printed = capsys.readouterr()
     assert "phase: fails: failed" in printed.out and "why" in printed.err
+
+
+# Says that it is there, has started another process, and goes on.
+ENDLESS = """
+import os, pathlib, subprocess, sys, time
+other = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(600)"])
+pathlib.Path({made!r}).write_text(f"{{os.getpid()}} {{other.pid}}")
+time.sleep(600)
+"""
+
+
+def _endless(folder: Path, name: str, before: str = "") -> Task:
+    return _task(name, before + ENDLESS.format(made=str(folder / name)))
+
+
+def _processes(*files: Path) -> list[int]:
+    """The numbers that endless tasks have written, once they have."""
+    while not all(file.exists() and len(file.read_text().split()) == 2 for file in files):
+        time.sleep(0.05)
+    return [int(number) for file in files for number in file.read_text().split()]
+
+
+def _ended(number: int) -> bool:
+    try:
+        # A child that no one has waited for has ended as well.
+        return Path(f"/proc/{number}/stat").read_text().rsplit(")")[1].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+@pytest.mark.parametrize("deaf", [False, True])
+def test_tasks_that_run_are_stopped_with_all_that_they_started(tmp_path, monkeypatch, deaf):
+    monkeypatch.setattr(phases, "GRACE", 0.5 if deaf else 60.0)
+    ignoring = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n" if deaf else ""
+    there = tmp_path / "endless"
+    waits = (
+        f"import pathlib, time\nwhile not pathlib.Path({str(there)!r}).exists(): time.sleep(0.05)"
+    )
+    tasks = [_endless(tmp_path, "endless", ignoring), _task("first", waits)]
+    with closing(run_tasks(tasks, jobs=2)) as course:
+        assert next(course).task.name == "first"
+        numbers = _processes(there)
+        assert not any(map(_ended, numbers))
+    assert all(map(_ended, numbers))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_command_leaves_nothing_running(tmp_path, number):
+    files = [tmp_path / name for name in ("one", "two")]
+    programs = {file.name: ENDLESS.format(made=str(file)) for file in files}
+    command = f"""
+import signal, sys
+from phases import Task, interruptible, run_tasks
+signal.signal(signal.SIGINT, signal.default_int_handler)  # where the tests run in the background
+commands = {{n: (sys.executable, "-S", "-c", p) for n, p in {programs!r}.items()}}
+tasks = [Task("endless", name, command) for name, command in commands.items()]
+sys.exit(interruptible(lambda: len(list(run_tasks(tasks, jobs=2)))))
+"""
+    options = {"stderr": subprocess.PIPE, "text": True, "cwd": ROOT / "book" / "tools"}
+    process = subprocess.Popen([sys.executable, "-c", command], **options)
+    numbers = _processes(*files)
+    process.send_signal(number)
+    assert process.communicate()[1] == "interrupted\n"
+    assert process.returncode == 130
+    assert all(map(_ended, numbers))
+
+
+def test_a_task_ends_when_it_has_ended_and_not_when_what_it_left_has():
+    program = """
+import subprocess
+other = subprocess.Popen(["sleep", "600"], start_new_session=True)
+print(other.pid, flush=True)
+"""
+    (ended,) = run_tasks([_task("leaves", program)], jobs=1)
+    os.kill(int(ended.output), signal.SIGKILL)
+    assert ended.status == 0
 
 
 def test_the_table_adds_up_what_a_phase_took(capsys):
