@@ -168,35 +168,22 @@ def test_other_bad_requests_are_named(book, capsys):
 
 
 @pytest.mark.parametrize(
-    ("content", "begun"),
+    "content",
     [
-        (b"n: [1\n", r"n: \[1"),
-        (b"- n\n- x\n", "- n"),
-        (b"1: 2\n", "1: 2"),
-        (b"<!DOCTYPE html>\n<p>404</p>", "<!DOCTYPE html>"),
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "version https://git-lfs"),
-        (b"\x89HDF\r\n", "HDF"),
+        b"n: [1\n",
+        b"- n\n- x\n",
+        b"<!DOCTYPE html>\n<p>404</p>",
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+        b"\x89HDF\r\n",
     ],
 )
-def test_a_file_that_has_no_parameters_is_named(book, capsys, content, begun):
-    file = book / "own.yml"
-    file.write_bytes(content)
-    assert driver.main(["-P", str(file)], book) == 2
-    rule = "a file of parameters has NAME: VALUE in each line; got .*own.yml, which begins b'"
-    assert re.search(f"{rule}.*{begun}.*: mend it", capsys.readouterr().err)
-    quick = book / "book" / "parameters" / "quick.yml"
-    quick.write_bytes(content)
-    assert driver.main(["--quick"], book) == 2
-    assert "quick.yml" in capsys.readouterr().err
-
-
-def test_other_parameters_that_cannot_be_read_are_named(book, capsys):
-    assert driver.main(["-P", str(book / "none.yml")], book) == 2
-    assert "none.yml" in capsys.readouterr().err
-    assert driver.main(["-p", "x=[1"], book) == 2
-    assert "a parameter is a value in YAML; got '[1': quote it" in capsys.readouterr().err
-    (book / "empty.yml").touch()
-    assert driver.given([], book / "empty.yml") == {}
+def test_a_file_that_has_no_parameters_is_named(book, capsys, content):
+    file, quick = book / "own.yml", book / "book" / "parameters" / "quick.yml"
+    for path, asked in ((file, ["-P", str(file)]), (quick, ["--quick"])):
+        path.write_bytes(content)
+        assert driver.main(asked, book) == 2
+        told = capsys.readouterr().err
+        assert path.name in told and "Traceback" not in told
 
 
 def test_a_failing_chapter_replaces_nothing(book, capsys):
