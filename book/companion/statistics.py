@@ -113,6 +113,23 @@ def paired_interval(first, second, *, family: int = 1) -> Interval:
     return Interval(mean, mean - reach, mean + reach)
 
 
+def share_interval(rule, start, reference, *, family: int = 1) -> Interval:
+    """`share_closed` of hundreds of networks, with its 95% interval by the delta method.
+
+    As normal as the mean of (start − rule) − share (start − reference), over the mean of the
+    latter.
+
+    Args:
+        family: as in `paired_interval`.
+    """
+    samples = [np.asarray(sample, float) for sample in (rule, start, reference)]
+    share = float(share_closed(*samples))
+    gains, ways = samples[1] - samples[0], samples[1] - samples[2]
+    error = stats.sem(gains - share * ways) / abs(ways.mean())
+    reach = float(stats.norm.ppf(1 - 0.025 / family) * error)
+    return Interval(share, share - reach, share + reach)
+
+
 def detectable_difference(
     first, second, n: int, *, family: int = 1, level: float = 0.05, power: float = 0.8
 ) -> float:

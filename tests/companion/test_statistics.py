@@ -12,6 +12,7 @@ from companion.statistics import (
     rank_correlation,
     resampled_quartiles,
     share_closed,
+    share_interval,
     survival_curve,
 )
 from hypothesis import given, settings
@@ -226,3 +227,18 @@ def test_the_detectable_ratio_of_hazards_is_detected_as_often_as_said():
 
     # 400 trials know 0.8 to 0.02; the formula, of large groups, is good to 0.05.
     assert abs(np.mean([found() for _ in range(400)]) - 0.8) < 0.1
+
+
+def test_shares_of_many_networks_have_the_interval_of_a_bootstrap():
+    rng = np.random.default_rng(8)
+    hard = rng.gamma(2.0, 20.0, 800)
+    start, rule, best = (hard * scale + rng.gamma(2.0, 5.0, 800) for scale in (2.0, 1.2, 0.5))
+    ours = share_interval(rule, start, best, family=4)
+    options = {"statistic": share_closed, "family": 4}
+    resampled = bootstrap_interval(rule, start, best, **options)
+    assert ours.estimate == resampled.estimate
+    # 9,999 resamples know the ends to some hundredths of the width.
+    width = resampled.high - resampled.low
+    np.testing.assert_allclose(ours[1:], resampled[1:], atol=0.15 * width)
+    alone = share_interval(rule, start, best)
+    assert alone.high - alone.low < 0.9 * (ours.high - ours.low)
