@@ -44,6 +44,11 @@ def equal(one: object, other: object) -> bool:
     return all(a is b or bool(np.array_equal(a, b)) for a, b in pairs)
 
 
+def unequal(one: object, other: object) -> bool:
+    """Whether they are not `equal`; tuples have a comparison of their own to be replaced."""
+    return not equal(one, other)
+
+
 def short_repr(value: object) -> str:
     """A value in one line: an array by type and shape, fields at their defaults left out."""
     if isinstance(value, jax.Array | np.ndarray):

@@ -19,13 +19,13 @@ from companion.labels import term_labels
 from companion.learned_rule import ODD, Selection, learned_coefficients
 from companion.search import in_parts
 from companion.seeds import seed
-from companion.settings import brief_setting
+from companion.settings import brief_setting, miconi_setting
 from companion.tuning import VERIFIED
 from plasticity.learning.lifetime import learn
 from plasticity.learning.setting import Setting
 from plasticity.learning.trial import Learner
 from plasticity.model.exploration import Kicks, Noise
-from plasticity.model.network import Dynamics, Network, random_network
+from plasticity.model.network import Network, random_network
 from plasticity.model.tasks import Task
 from plasticity.rules.backpropagation import backpropagation
 from plasticity.rules.base import stack
@@ -493,10 +493,8 @@ class KickAlignment(Experiment):
 
 
 def _kicked_learner() -> Learner:
-    clamped = ((1, 1.0), (10, 1.0), (11, -1.0))
     # That program, unlike those that learn, begins from x = 0 in every unit.
-    held = {"clamped": clamped, "clamp_start": False}
-    dynamics = Dynamics(dt=1.0, tau=30.0, filter_gain=0.95, **held)
+    dynamics = replace(miconi_setting().learner.dynamics, clamp_start=False)
     options = {"reset_filter": False, "initial_state": 0.0}
     return Learner(dynamics=dynamics, exploration=SingleKick(), **options)
 

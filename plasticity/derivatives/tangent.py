@@ -216,7 +216,8 @@ def state_tangents(
         slope, force = inputs
         r = slope[:, None] * x
         x = x + ratio * (state.W @ r - x + force)
-        x = x.at[units].set(0.0) if dynamics.clamped else x
+        if dynamics.clamped:
+            x = x.at[units].set(0.0)
         shift = x_bar - x
         return (x, x_bar - dynamics.gain * shift), (r, shift)
 

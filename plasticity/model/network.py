@@ -27,7 +27,7 @@ from plasticity.types import (
     require,
     require_count,
 )
-from plasticity.values import Value, equal, short_repr
+from plasticity.values import Value, equal, short_repr, unequal
 
 READOUTS = ("random", "unit", "undriven unit")
 
@@ -45,14 +45,7 @@ class Network(NamedTuple):
     W_in: Float[Array, "N I"]
     W_out: Float[Array, "*O N"]
 
-    def __eq__(self, other: object) -> bool:
-        return equal(self, other)
-
-    def __ne__(self, other: object) -> bool:
-        return not self == other
-
-    def __repr__(self) -> str:
-        return short_repr(self)
+    __eq__, __ne__, __repr__ = equal, unequal, short_repr
 
 
 @jax.tree_util.register_static

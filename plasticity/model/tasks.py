@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from plasticity.types import Index, PRNGKey, Scalar, is_traced, require
-from plasticity.values import equal, short_repr
+from plasticity.values import equal, short_repr, unequal
 
 
 class Trial(NamedTuple):
@@ -49,14 +49,7 @@ class Task(NamedTuple):
     dt: float
     flipped: Float[Array, "C T I"] | None = None
 
-    def __eq__(self, other: object) -> bool:
-        return equal(self, other)
-
-    def __ne__(self, other: object) -> bool:
-        return not self == other
-
-    def __repr__(self) -> str:
-        return short_repr(self)
+    __eq__, __ne__, __repr__ = equal, unequal, short_repr
 
     @property
     def n_conditions(self) -> int:
