@@ -1,4 +1,4 @@
-"""How problems that take no time to run are compiled."""
+"""How well problems are compiled: those that take no time to run, and those that do."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,10 +7,13 @@ import jax
 
 
 @contextmanager
-def quick_compilation() -> Iterator[None]:
-    """Compile with few optimisations: of a few small trials, compiling well takes all the time."""
+def compilation(*, optimised: bool) -> Iterator[None]:
+    """Compile with all optimisations or with few, whatever the caller's setting.
+
+    Of a few small trials compiling well takes all the time; of long ones it saves half.
+    """
     before = jax.config.values["jax_disable_most_optimizations"]
-    jax.config.update("jax_disable_most_optimizations", True)
+    jax.config.update("jax_disable_most_optimizations", not optimised)
     try:
         yield
     finally:
@@ -19,6 +22,6 @@ def quick_compilation() -> Iterator[None]:
 
 @contextmanager
 def double_precision() -> Iterator[None]:
-    """Float64 in place of float32, for small problems: compiled as `quick_compilation` says."""
-    with jax.enable_x64(True), quick_compilation():
+    """Float64 in place of float32, for small problems, compiled with few optimisations."""
+    with jax.enable_x64(True), compilation(optimised=False):
         yield

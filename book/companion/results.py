@@ -9,7 +9,6 @@ What was measured or verified once is kept in memory.
 import hashlib
 import json
 import time
-from contextlib import nullcontext
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +19,7 @@ import xarray as xr
 from tqdm import tqdm
 
 from companion import record
-from companion.compilation import quick_compilation
+from companion.compilation import compilation
 from companion.experiment import Experiment, plain
 from plasticity.files import check_target, kept_arrays, save_arrays
 from plasticity.types import require
@@ -130,8 +129,7 @@ def verify(experiment: Experiment, data: xr.Dataset) -> float:
     which = np.sort(chooser.permutation(experiment.length)[:count])
     kept = data.isel({experiment.axis: which})
     needs = {name: recorded_result(need) for name, need in experiment.needs.items()}
-    compilation = nullcontext if experiment.optimised else quick_compilation
-    with jax.enable_x64(True), compilation():
+    with jax.enable_x64(True), compilation(optimised=experiment.optimised):
         fresh = experiment.measure_again(which, kept, **needs)
     labels = data[experiment.axis].values[which].tolist()
     worst = 0.0

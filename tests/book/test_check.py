@@ -121,7 +121,9 @@ def test_an_interrupted_command_leaves_nothing_running(tmp_path, number):
     command = f"""
 import signal, sys
 from phases import Task, interruptible, run_tasks
-signal.signal(signal.SIGINT, signal.default_int_handler)  # where the tests run in the background
+# As where nothing is ignored; a task in the background, or under nohup, inherits that some are.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 commands = {{n: (sys.executable, "-S", "-c", p) for n, p in {programs!r}.items()}}
 tasks = [Task("endless", name, command) for name, command in commands.items()]
 sys.exit(interruptible(lambda: len(list(run_tasks(tasks, jobs=2)))))

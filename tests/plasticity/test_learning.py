@@ -95,10 +95,11 @@ def test_details_of_the_published_setting_are_those_of_plain_loops(key):
     rule = miconi(learning_rate=0.5, clip=0.01, **MICONI_TRACE)
     ours = {(n, k): _run(key, read[n], kinds[k], rule, 8) for n in (0, 1) for k in (0, 1)}
     episodes = _episodes(key, TASK, MICONI_LIKE, 8)
+    network, rule = jax.tree.map(np.asarray, (read[0], rule))
     for (n, k), (errors, W) in ours.items():
         # A plain network whose unit 0 no input reaches, and plain states that are held or not.
-        W_in = np.asarray(read[0].W_in) * (np.arange(N_UNITS) >= n)[:, None]
-        plain = oracles.learn(read[0]._replace(W_in=W_in), episodes, rule, kinds[k])
+        W_in = network.W_in * (np.arange(N_UNITS) >= n)[:, None]
+        plain = oracles.learn(network._replace(W_in=W_in), episodes, rule, kinds[k])
         np.testing.assert_allclose(errors, plain[0], rtol=1e-12)
         np.testing.assert_allclose(W, plain[1], rtol=1e-12, atol=1e-14)
         for other in ours.keys() - {(n, k)}:
