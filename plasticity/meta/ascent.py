@@ -14,7 +14,7 @@ import numpy as np
 import optax
 from jaxtyping import Float
 
-Parameters = Float[np.ndarray, "d1 d1"]
+Parameters = Float[np.ndarray, "*P"]
 
 
 class Ascent(NamedTuple):
@@ -76,13 +76,13 @@ def _double():
         yield
 
 
-def norms_of(gradients: Float[np.ndarray, "B d1 d1"]) -> Float[np.ndarray, "B"]:
+def norms_of(gradients: Float[np.ndarray, "B *P"]) -> Float[np.ndarray, "B"]:
     """‖g_b‖; infinite or NaN where a square overflows."""
     with np.errstate(over="ignore", invalid="ignore"):
-        return np.sqrt(np.sum(gradients**2, axis=(1, 2)))
+        return np.sqrt(np.sum(gradients**2, axis=tuple(range(1, gradients.ndim))))
 
 
-def mean_of_cut(gradients: Float[np.ndarray, "B d1 d1"], max_norm: float | None) -> Parameters:
+def mean_of_cut(gradients: Float[np.ndarray, "B *P"], max_norm: float | None) -> Parameters:
     """Mean of the gradients, summed in their order, each cut to ``max_norm``; None makes all 1."""
     norms = norms_of(gradients)
     divisors = norms if max_norm is None else np.maximum(norms / max_norm, 1.0)

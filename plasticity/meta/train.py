@@ -4,7 +4,8 @@
 
 J is the expected mean reward over the trials of a lifetime; s is the size of a term relative to
 that of θ_33 (`coordinate_scale`), so that a unit of ψ adds to the trace what θ_33 = 1 does and one
-step size suits all coefficients. The paper's summary names no optimiser and no sizes.
+step size suits all coefficients. The paper's summary names no optimiser and no sizes. A rule that
+has parameters of another kind is learned alike, with a scale that is given.
 """
 
 import os
@@ -26,7 +27,7 @@ from plasticity.meta.ascent import Ascent, mean_of_cut, norms_of
 from plasticity.meta.checkpoint import describe, from_first_process, resume, save_checkpoint
 from plasticity.meta.estimators import Estimator, MetaGradient, relative_scale
 from plasticity.rules.base import Rule, RuleStack, check_rule, is_rule
-from plasticity.rules.three_factor import ThreeFactor, make_rule
+from plasticity.rules.three_factor import make_rule
 from plasticity.types import is_whole, require, require_count
 
 # The last run numbers that there are; training starts from 0.
@@ -115,9 +116,10 @@ class MetaTrainingResult(NamedTuple):
     Attributes:
         rule: with the averaged coefficients that did best on the validation networks.
         selected: the iteration of these.
-        scale: s, (d+1, d+1).
-        coefficients: θ before each iteration and after the last, (I+1, d+1, d+1).
-        averaged: their averages, (I+1, d+1, d+1).
+        scale: s, (d+1, d+1), or of the shape of the rule's parameters.
+        coefficients: θ, or the rule's parameters, before each iteration and after the last,
+            (I+1, d+1, d+1).
+        averaged: their averages, of the same shape.
         objectives: mean reward of the training lifetimes, (I,); a return that is not finite counts
             as −2 (0 if the reward is binary).
         gradient_norms: median and largest of ‖∂J/∂ψ‖ over lifetimes, before they are cut, (I, 2).
@@ -127,11 +129,11 @@ class MetaTrainingResult(NamedTuple):
         held_out_lost: validation lifetimes that blew up, (E,).
     """
 
-    rule: ThreeFactor
+    rule: Rule
     selected: int
-    scale: Float[np.ndarray, "d1 d1"]
-    coefficients: Float[np.ndarray, "I1 d1 d1"]
-    averaged: Float[np.ndarray, "I1 d1 d1"]
+    scale: Float[np.ndarray, "*P"]
+    coefficients: Float[np.ndarray, "I1 *P"]
+    averaged: Float[np.ndarray, "I1 *P"]
     objectives: Float[np.ndarray, "I"]
     gradient_norms: Float[np.ndarray, "I 2"]
     lost: Int[np.ndarray, "I"]
@@ -145,8 +147,12 @@ def coordinate_scale(setting: Setting, rule: Rule, seed: int) -> Float[np.ndarra
     """s: `plasticity.meta.estimators.relative_scale`, r.m.s. over 8 networks used for nothing else.
 
     Raises:
-        ValueError: a term that vanishes or is not finite, so that its coefficient has no scale.
+        ValueError: a rule without coefficients; a term that vanishes or is not finite, so that its
+            coefficient has no scale.
     """
+    fix = "give meta_train a scale"
+    polynomial = hasattr(rule, "coefficients")
+    require(polynomial, "a rule with coefficients has a scale", type(rule).__name__, fix)
     keys, networks, *shared = setting.arguments(seed, _SCALE_RUNS, rule)
     scales = jax.vmap(lambda key, network: relative_scale(key, network, *shared))(keys, networks)
     scale = np.sqrt(np.mean(np.asarray(scales, float) ** 2, axis=0))
@@ -159,9 +165,10 @@ def coordinate_scale(setting: Setting, rule: Rule, seed: int) -> Float[np.ndarra
 def meta_train(
     setting: Setting,
     estimator: Estimator,
-    start: ThreeFactor | Float[Array | np.ndarray, "d1 d1"],
+    start: Rule | RuleStack | Float[Array | np.ndarray, "d1 d1"],
     config: MetaTraining,
     *,
+    scale: Float[Array | np.ndarray, "*P"] | None = None,
     checkpoint: str | os.PathLike | None = None,
     progress: bool | None = None,
 ) -> MetaTrainingResult:
@@ -175,11 +182,13 @@ def meta_train(
     Args:
         estimator: of ∂J/∂θ for each lifetime, from `plasticity.meta.estimators`.
         start: a rule, or θ with all else as in the setting's rule.
+        scale: s, of the shape of the rule's parameters; by default `coordinate_scale`.
         checkpoint: file replaced after each iteration; if it exists the run goes on from there.
         progress: a bar on stderr with the current objectives; by default only on a terminal.
 
     Raises:
-        ValueError: a start of several rules, or without coefficients; a checkpoint that cannot be
+        ValueError: a start of several rules, without parameters, or without coefficients where no
+            scale is given; a scale of another shape, or not positive; a checkpoint that cannot be
             written, or of another run (names what differs).
         FloatingPointError: more than half of an iteration's lifetimes are not finite; the
             checkpoint is that of the iteration before.
@@ -192,10 +201,11 @@ def meta_train(
     failure = failure_reward(setting.learner)
     parts = {f"setting.{part.name}": getattr(setting, part.name) for part in fields(setting)}
     numbers = {f"config.{name}": value for name, value in asdict(config).items()}
-    identity = describe(start=rule, estimator=estimator, **parts, **numbers)
+    given = {} if scale is None else {"scale": _checked_scale(scale, rule)}
+    identity = describe(start=rule, estimator=estimator, **given, **parts, **numbers)
 
-    def with_coefficients(theta) -> ThreeFactor:
-        return rule.with_parameters(jnp.asarray(theta, rule.coefficients.dtype))
+    def with_coefficients(theta) -> Rule:
+        return rule.with_parameters(jnp.asarray(theta, rule.parameters.dtype))
 
     def finish(state: Arrays, i: int) -> None:
         """End iteration i (0 is the start): evaluate the average if its turn has come, and save."""
@@ -207,8 +217,10 @@ def meta_train(
 
     steps = (config.step_size, config.final_step_size, config.n_iterations)
     ascent = Ascent(*steps, config.momentum, config.sparsity)
-    scale = coordinate_scale(setting, rule, config.training_seed)
-    blank = _blank(np.asarray(rule.coefficients, float), scale, config, ascent)
+    scale = given.get("scale")
+    if scale is None:
+        scale = coordinate_scale(setting, rule, config.training_seed)
+    blank = _blank(np.asarray(rule.parameters, float), scale, config, ascent)
     state = resume(checkpoint, blank, identity)
     if state["iteration"] < 0:
         finish(state, 0)
@@ -234,7 +246,7 @@ def meta_train(
     return MetaTrainingResult(chosen, selected, **history)
 
 
-def _start(setting: Setting, start) -> ThreeFactor:
+def _start(setting: Setting, start) -> Rule:
     """The rule to start from, checked."""
     several, fix = isinstance(start, RuleStack), "train from each on its own"
     require(not several, "one rule to start from", "several", fix)
@@ -242,8 +254,18 @@ def _start(setting: Setting, start) -> ThreeFactor:
         check_polynomial(setting.rule)
         return setting.rule.with_parameters(make_rule(start).coefficients)
     check_rule(start)
-    check_polynomial(start)
+    learned = hasattr(start, "parameters") and hasattr(start, "with_parameters")
+    fix = "give it parameters and with_parameters"
+    require(learned, "a rule whose parameters can be learned", type(start).__name__, fix)
     return start
+
+
+def _checked_scale(scale, rule: Rule) -> Float[np.ndarray, "*P"]:
+    scale, shape = np.asarray(scale, float), np.shape(rule.parameters)
+    fits = scale.shape == shape and bool((np.isfinite(scale) & (scale > 0)).all())
+    fix = "give one positive number a parameter, or None for that of a polynomial"
+    require(fits, f"a positive scale of shape {shape}", scale, fix)
+    return scale
 
 
 def _blank(theta: np.ndarray, scale, config: MetaTraining, ascent: Ascent) -> Arrays:
