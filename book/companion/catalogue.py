@@ -18,10 +18,10 @@ from companion.experiment import Experiment
 from companion.gradients import GradientCost, GradientValidation, TangentGrowth
 from companion.learned_rule import Confirmation, MetaComparison, Selection, Shortlist
 from companion.meta_training import ESTIMATORS, TASKS, BlackBox, SettingMap, Training
-from companion.miconi import Parity
+from companion.miconi import Parity, SelectiveIntegration
 from companion.rule_comparison import RuleComparison, RuleTuning
 from companion.rule_dynamics import RuleDynamics
-from companion.settings import QUIRKS
+from companion.settings import QUIRKS, SELECTIVE
 from plasticity.types import require
 
 # What chapter 03 compares with its 96 networks: the first 48, up to the program's horizon.
@@ -67,6 +67,7 @@ EXPERIMENTS: dict[str, Experiment] = catalogued(
         Parity(),
         Parity(told_kicks=True, **BRIEFER),
         *(Parity(without=quirk, **BRIEFER) for quirk in QUIRKS),
+        *(SelectiveIntegration(version=version) for version in SELECTIVE),
         GradientValidation(),
         TangentGrowth(),
         GradientCost(),

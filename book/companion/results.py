@@ -9,6 +9,7 @@ What was measured or verified once is kept in memory.
 import hashlib
 import json
 import time
+from contextlib import nullcontext
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -48,7 +49,8 @@ def measured(experiment: Experiment) -> xr.Dataset:
     """All of an experiment, measured now and kept in memory; needs as in `needed`."""
     if experiment not in _measured:
         needs = {name: needed(need) for name, need in experiment.needs.items()}
-        parts = [experiment.measure(part, **needs) for part in experiment.parts()]
+        with compilation(optimised=True) if experiment.optimised else nullcontext():
+            parts = [experiment.measure(part, **needs) for part in experiment.parts()]
         _measured[experiment] = experiment.dataset(_joined(parts))
     return _measured[experiment]
 
