@@ -184,10 +184,13 @@ def _program(kick: float) -> tuple[Learner, dict]:
 
 
 # Of Miconi's selective integration: term (k, ℓ), kick over dt/τ, mean of a channel, η, clip.
+# Defaults of three versions of his program, and of the earliest with what its first lines recommend
+# on the command line; the mean that they name too is one that the program does not use.
 SELECTIVE: dict[str, tuple[tuple[int, int], float, float, float, float]] = {
     "published last": ((3, 3), 30.0, 0.25, 0.01, 2e-4),
     "earlier": ((1, 3), 16.0, 0.1, 0.01, 1e-4),
-    "earlier, as recommended": ((1, 3), 16.0, 0.25, 0.03, 2e-5),
+    "earlier, as recommended": ((1, 3), 16.0, 0.1, 0.03, 2e-5),
+    "previous": ((3, 3), 16.0, 0.1, 0.01, 3e-3),
 }
 
 
@@ -200,8 +203,8 @@ def selective_setting(version: str = "published last", *, n_units: int = 200) ->
     with a mean error of its own.
 
     Args:
-        version: one of `SELECTIVE`; the program's two versions, and what a comment in the earlier
-            one recommends, whose bias is that of the other.
+        version: one of `SELECTIVE`: the program's three versions, and the earliest of them with the
+            η and the clip that a comment in it recommends.
 
     Raises:
         ValueError: an unknown version.

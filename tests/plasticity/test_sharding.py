@@ -64,18 +64,18 @@ def _far(found, alone, name):
 
 
 def _assert_same(found, alone):
-    # Six trials of six units amplify rounding (1e-16) by less than 1e4, and gradients, which are
-    # differences of what cancels, by 100 more.
+    # Six trials of six units amplify rounding (1e-16) by less than 1e4: by how much depends on how
+    # many lifetimes advance together, which is for the number of processors to decide.
     for name in ("W", "W of feedback", "W_out"):
         assert _far(found, alone, name) < 1e-12, name
     assert _far(found, alone, "errors") < 1e-12
     for name in ("returns", "pathwise returns"):
         assert _far(found, alone, name) < 1e-12, name
-    for name in ("gradients", "pathwise"):
-        assert _far(found, alone, name) < 1e-10, name
-    # A step divides by the size of gradients, so that four of them keep their digits.
+    assert _far(found, alone, "pathwise") < 1e-10
+    # Differences of two returns that agree in up to five digits; a step divides by their size.
+    assert _far(found, alone, "gradients") < 1e-6
     for name in ("coefficients", "averaged", "objectives", "held_out_rewards"):
-        np.testing.assert_allclose(found[name], alone[name], rtol=1e-8, atol=1e-10, err_msg=name)
+        np.testing.assert_allclose(found[name], alone[name], rtol=1e-6, atol=1e-8, err_msg=name)
     for name in ("selected", "evaluated", "held_out_trials", "lost"):
         np.testing.assert_array_equal(found[name], alone[name], err_msg=name)
 
