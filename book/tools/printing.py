@@ -10,6 +10,8 @@ from extensions.addresses import PDF
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # Simulated time in which the page's scripts may typeset its equations, in ms.
 PATIENCE = 300_000
+# Real time that printing may take, in s: it takes a few minutes where two jobs share a core.
+LONGEST = 1200
 
 
 def find_browser() -> str | None:
@@ -44,7 +46,7 @@ def print_book(root: Path, executed: Path) -> bool:
         f"--print-to-pdf={pdf}",
         page.as_uri(),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST)
     if done.returncode or not pdf.exists():
         print(done.stderr)
         return False
