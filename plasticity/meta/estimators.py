@@ -172,10 +172,7 @@ def each_lifetime(program, key, network: Network, task: Task, rule: Rule, **shar
     Raises:
         ValueError: as in `learn`; axes other than B keys and B networks, more than one rule.
     """
-    check_rule(rule)
-    learned = hasattr(rule, "parameters") and hasattr(rule, "with_parameters")
-    fix = "give it parameters and with_parameters"
-    require(learned, "a rule whose parameters can be learned", type(rule).__name__, fix)
+    check_learned(rule)
     batched = key.shape == network.W.shape[:-2] == (key.size,)
     value = f"keys {key.shape}, networks {network.W.shape[:-2]}, {type(rule).__name__}"
     fix = "give keys and networks one axis, and one rule at a time"
@@ -185,6 +182,14 @@ def each_lifetime(program, key, network: Network, task: Task, rule: Rule, **shar
     together = max(1, 2**14 // network.W.shape[-1] ** 2)
     arguments = {"shared": {"task": task} | shared, "batch_size": together}
     return map_lifetimes(program, key, network, rule, **arguments)
+
+
+def check_learned(rule: Rule) -> None:
+    """Raise ValueError unless it is one rule that has parameters."""
+    check_rule(rule)
+    learned = hasattr(rule, "parameters") and hasattr(rule, "with_parameters")
+    fix = "give it parameters and with_parameters"
+    require(learned, "a rule whose parameters can be learned", type(rule).__name__, fix)
 
 
 def only_finite(gradients, returns, alive) -> MetaGradient:
@@ -200,13 +205,19 @@ def checked_scale(scale, key, network, task, rule, learner) -> Float[Array, "*P"
     if scale is None:
         first = jax.tree.map(lambda a: a[0], network)
         scale = relative_scale(key[0], first, task, rule, learner)
-    scale, shape = jnp.asarray(scale, rule.parameters.dtype), jnp.shape(rule.parameters)
+    scale = jnp.asarray(scale, rule.parameters.dtype)
+    check_scale(scale, rule)
+    return scale
+
+
+def check_scale(scale, rule: Rule) -> None:
+    """Raise ValueError unless it is one positive number for each parameter of the rule."""
+    shape = jnp.shape(rule.parameters)
     fits = scale.shape == shape
     if fits and not is_traced(scale):
         fits = bool(((scale > 0) & (scale < jnp.inf)).all())
     fix = "give one positive number a coefficient, or None for the default"
     require(fits, f"a positive scale of shape {shape}", scale, fix)
-    return scale
 
 
 def own_stream(key: PRNGKey) -> PRNGKey:

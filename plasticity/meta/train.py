@@ -25,8 +25,14 @@ from plasticity.learning.criterion import evaluate, failure_reward, restricted_m
 from plasticity.learning.setting import Setting
 from plasticity.meta.ascent import Ascent, mean_of_cut, norms_of
 from plasticity.meta.checkpoint import describe, from_first_process, resume, save_checkpoint
-from plasticity.meta.estimators import Estimator, MetaGradient, relative_scale
-from plasticity.rules.base import Rule, RuleStack, check_rule, is_rule
+from plasticity.meta.estimators import (
+    Estimator,
+    MetaGradient,
+    check_learned,
+    check_scale,
+    relative_scale,
+)
+from plasticity.rules.base import Rule, RuleStack, is_rule
 from plasticity.rules.three_factor import make_rule
 from plasticity.types import is_whole, require, require_count
 
@@ -201,7 +207,10 @@ def meta_train(
     failure = failure_reward(setting.learner)
     parts = {f"setting.{part.name}": getattr(setting, part.name) for part in fields(setting)}
     numbers = {f"config.{name}": value for name, value in asdict(config).items()}
-    given = {} if scale is None else {"scale": _checked_scale(scale, rule)}
+    given = {}
+    if scale is not None:
+        given = {"scale": np.asarray(scale, float)}
+        check_scale(given["scale"], rule)
     identity = describe(start=rule, estimator=estimator, **given, **parts, **numbers)
 
     def with_coefficients(theta) -> Rule:
@@ -217,9 +226,7 @@ def meta_train(
 
     steps = (config.step_size, config.final_step_size, config.n_iterations)
     ascent = Ascent(*steps, config.momentum, config.sparsity)
-    scale = given.get("scale")
-    if scale is None:
-        scale = coordinate_scale(setting, rule, config.training_seed)
+    scale = given["scale"] if given else coordinate_scale(setting, rule, config.training_seed)
     blank = _blank(np.asarray(rule.parameters, float), scale, config, ascent)
     state = resume(checkpoint, blank, identity)
     if state["iteration"] < 0:
@@ -253,19 +260,8 @@ def _start(setting: Setting, start) -> Rule:
     if not is_rule(start):
         check_polynomial(setting.rule)
         return setting.rule.with_parameters(make_rule(start).coefficients)
-    check_rule(start)
-    learned = hasattr(start, "parameters") and hasattr(start, "with_parameters")
-    fix = "give it parameters and with_parameters"
-    require(learned, "a rule whose parameters can be learned", type(start).__name__, fix)
+    check_learned(start)
     return start
-
-
-def _checked_scale(scale, rule: Rule) -> Float[np.ndarray, "*P"]:
-    scale, shape = np.asarray(scale, float), np.shape(rule.parameters)
-    fits = scale.shape == shape and bool((np.isfinite(scale) & (scale > 0)).all())
-    fix = "give one positive number a parameter, or None for that of a polynomial"
-    require(fits, f"a positive scale of shape {shape}", scale, fix)
-    return scale
 
 
 def _blank(theta: np.ndarray, scale, config: MetaTraining, ascent: Ascent) -> Arrays:
