@@ -15,6 +15,8 @@ CHAPTERS = sorted((ROOT / "book" / "chapters").glob("*.ipynb"))
 PAGES = [ROOT / "book" / "index.ipynb", *sorted((ROOT / "book" / "pages").glob("*.ipynb"))]
 # The cell of parameters is folded when the book is built.
 FOLDED = {"hide-input", "hide-cell", "remove-input", "remove-cell", "parameters"}
+REMOVED = {"remove-input", "remove-cell"}
+WIDEST = 84  # characters of code that fit the box of a page at 1280 px
 PARAMETER = re.compile(r"\w+: (int|float|bool|str) = \S+  # \S.*")
 
 
@@ -64,6 +66,8 @@ def _crowded(notebook: nbformat.NotebookNode) -> list[str]:
         printed = "".join(o.text for o in cell.outputs if o.output_type == "stream")
         if len(printed.splitlines()) > 12 and "remove-output" not in tags:
             crowded.append(f"more than 12 printed lines, which a table would tell better: {name}")
+        if not tags & REMOVED and max(map(len, cell.source.splitlines()), default=0) > WIDEST:
+            crowded.append(f"a line of code that is wider than its box: {name}")
         if ".index(" in cell.source:
             crowded.append(f"a row that is counted, where .sel would name it: {name}")
     return crowded
@@ -75,12 +79,12 @@ def test_shown_cells_are_short_and_rows_have_names(path):
 
 
 def test_a_crowded_cell_is_found():
-    long = nbformat.v4.new_code_cell("\n".join(["x = names.index(1)"] * 13))
+    long = nbformat.v4.new_code_cell("\n".join(["x = names.index(1)" + 70 * " "] * 13))
     long.outputs = [nbformat.v4.new_output("stream", text="1\n" * 13)]
     notebook = nbformat.v4.new_notebook(cells=[long])
-    assert len(_crowded(notebook)) == 3
+    assert len(_crowded(notebook)) == 4
     long.metadata["tags"] = ["hide-input"]
-    assert len(_crowded(notebook)) == 2
+    assert len(_crowded(notebook)) == 3
 
 
 def test_every_notebook_is_in_the_table_of_contents():
