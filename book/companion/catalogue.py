@@ -12,6 +12,8 @@ from companion.alignment import (
     TermAlignment,
     UpdateProgress,
 )
+from companion.course_comparison import CourseComparison, CourseTuning
+from companion.courses import Courses
 from companion.dissection import KnockOuts, SparseRules, Transfer
 from companion.estimators import EstimatorSignal
 from companion.experiment import Experiment
@@ -26,6 +28,8 @@ from plasticity.types import require
 
 # What chapter 03 compares with its 96 networks: the first 48, up to the program's horizon.
 BRIEFER = {"n_networks": 48, "n_trials": 3000}
+# Regimes of chapter 07: with a bound on updates, and without.
+BOUNDED = (True, False)
 # Tasks of chapter 10.
 CONTESTED = ("association", "integration", "long delay")
 
@@ -76,6 +80,9 @@ EXPERIMENTS: dict[str, Experiment] = catalogued(
         *(Training.of(task) for task in TASKS),
         *(Training.briefly(estimator) for estimator in ESTIMATORS),
         BlackBox(),
+        Courses(),
+        *(CourseTuning(bounded=bounded) for bounded in BOUNDED),
+        *(CourseComparison.of(CourseTuning(bounded=bounded)) for bounded in BOUNDED),
         *(Shortlist.of(task) for task in TASKS),
         *(Selection.of(task) for task in TASKS),
         *(MetaComparison.of(task) for task in TASKS),

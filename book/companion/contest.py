@@ -74,6 +74,8 @@ EXPLORATIONS: dict[str, tuple[Callable[[float], Exploration], Ladder]] = {
     "kicks": (lambda rate: Kicks(rate=rate, amplitude=1.0), _doublings(0.125)),
     "output noise": (lambda rate: OutputNoise(size=1.0), _doublings(0.0625)),
     "weight noise": (lambda rate: WeightNoise(size=1.0), _doublings(0.001)),
+    # Of the size of `brief_setting`, for rules that do not choose it.
+    "large kicks": (lambda rate: Kicks(rate=rate, amplitude=2.0), Ladder((1.0,), 0)),
     "none": (lambda rate: Kicks(rate=0.0), Ladder((0.0,), 0)),
 }
 STEPS = Ladder(_HALF_DECADES, _HALF_DECADES.index(1e-5))
@@ -297,6 +299,15 @@ def share_at_bound(before, episode, outcome):
     sizes = jnp.abs(outcome.change)
     # One synapse is always the largest; a clip makes many of them equal but for rounding.
     return jnp.mean((sizes >= 0.999 * sizes.max()) & (sizes > 0))
+
+
+def share_bent(before, episode, outcome):
+    """Share of the weights whose change is at least tanh 1 = 76% of the largest.
+
+    Under a soft bound that is in force these are |η e δ| ≥ c, which a hard clip would hold.
+    """
+    sizes = jnp.abs(outcome.change)
+    return jnp.mean((sizes >= jnp.tanh(1.0) * sizes.max()) & (sizes > 0))
 
 
 def play(contest: Contest, points, units, seed: int, runs, n_trials: int, observe=None) -> Score:

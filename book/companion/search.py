@@ -75,7 +75,12 @@ class Searcher:
     tried: list[Tried] = field(default_factory=list)
 
     def run(self) -> Tried:
-        """Grid, shortlist, neighbours, and the last choice, which is returned."""
+        """Grid, shortlist, neighbours, and the last choice, which is returned.
+
+        An algorithm without free numbers meets the networks of the last choice alone.
+        """
+        if not self.contest.ladders:
+            return self._play("last", self._grid())[0]
         grid = self._play("grid", self._grid())
         by_error = sorted(grid, key=lambda t: t.rank[1])
         short = self._play("short", [t.point for t in by_error[: self.sizes.short[0]]])
@@ -136,7 +141,8 @@ class Searcher:
         # The first grid is not seen to its end: most of its points are far from any use.
         grid = name == "grid"
         n_trials = max(self.n_trials // 3, 20) if grid else self.n_trials
-        rows, columns = (len(points), n) if grid else (_ROWS, min(_COLUMNS, n))
+        rows = _ROWS if self.contest.ladders and not grid else len(points)
+        columns = n if grid else min(_COLUMNS, n)
         new = []
         for group in (points[i : i + rows] for i in range(0, len(points), rows)):
             # Filled up with repeats, so that one program serves all rounds but the first.

@@ -46,6 +46,10 @@ SEEDS: dict[str, Seed] = {
     "single kick": Seed(36, "chapter 10: networks that are kicked once"),
     "parity": Seed(37, "chapter 03: networks that learn by the hand-crafted rule"),
     "selective integration": Seed(38, "chapter 03: networks that learn selective integration"),
+    "choice of iterates": Seed(43, "chapter 07: choice of iterates of courses of the outer loop"),
+    "choice of bounds": Seed(44, "chapter 07: choice of steps and bounds of rules"),
+    "learned rules": Seed(45, "chapter 07: rules that were learned beside others"),
+    "courses": Seed(100, "chapter 07: networks of courses of the outer loop, 100 to 115"),
 }
 
 
