@@ -31,8 +31,9 @@ from plasticity.model.network import (
 )
 from plasticity.model.tasks import Task, make_task
 from plasticity.rules.backpropagation import backpropagation, policy_gradient
-from plasticity.rules.base import Change, Rule, RuleStack, Seen, stack
+from plasticity.rules.base import Change, Rule, Seen, stack
 from plasticity.rules.feedback import reward_feedback, supervised_feedback
+from plasticity.rules.learned import learned_rule
 from plasticity.rules.perturbation import weight_perturbation
 from plasticity.rules.structure import structured
 from plasticity.rules.three_factor import (
@@ -61,7 +62,6 @@ __all__ = [
     "ParameterScore",
     "Pathwise",
     "Rule",
-    "RuleStack",
     "Seen",
     "Setting",
     "SoftBound",
@@ -89,6 +89,7 @@ __all__ = [
     "learn",
     "learn_trial",
     "learn_with_tangents",
+    "learned_rule",
     "make_network",
     "make_rule",
     "make_task",

@@ -18,8 +18,9 @@ from companion.dissection import KnockOuts, SparseRules, Transfer
 from companion.estimators import EstimatorSignal
 from companion.experiment import Experiment
 from companion.gradients import GradientCost, GradientValidation, TangentGrowth
-from companion.learned_rule import Confirmation, MetaComparison, Selection, Shortlist
-from companion.meta_training import ESTIMATORS, TASKS, BlackBox, SettingMap, Training
+from companion.learned_rule import MetaComparison, Selection, Shortlist
+from companion.mechanism import TraceAgreement
+from companion.meta_training import TASKS, SettingMap, Training
 from companion.miconi import Parity, SelectiveIntegration
 from companion.rule_comparison import RuleComparison, RuleTuning
 from companion.rule_dynamics import RuleDynamics
@@ -78,15 +79,13 @@ EXPERIMENTS: dict[str, Experiment] = catalogued(
         EstimatorSignal(),
         SettingMap(),
         *(Training.of(task) for task in TASKS),
-        *(Training.briefly(estimator) for estimator in ESTIMATORS),
-        BlackBox(),
         Courses(),
         *(CourseTuning(bounded=bounded) for bounded in BOUNDED),
         *(CourseComparison.of(CourseTuning(bounded=bounded)) for bounded in BOUNDED),
         *(Shortlist.of(task) for task in TASKS),
         *(Selection.of(task) for task in TASKS),
-        *(MetaComparison.of(task) for task in TASKS),
-        Confirmation(),
+        TraceAgreement(),
+        MetaComparison(),
         KnockOuts(),
         SparseRules(),
         Transfer(),

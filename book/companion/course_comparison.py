@@ -48,7 +48,7 @@ from plasticity.rules.three_factor import (
     zero,
 )
 
-SINGLES = tuple(f"({k},{ell})" for k, ell in ODD)
+SINGLES = {f"({k},{ell})": (k, ell) for k, ell in ODD}
 REFERENCES = ("node perturbation", "no learning")
 AS_IT_CAME = "{}, as it came"  # of a learned rule, whose step and bound are its own
 # A search of two numbers. (Ours.)
@@ -72,7 +72,7 @@ def competitors(courses: xr.Dataset, bounded: bool) -> dict[str, Algorithm]:
             their own to come with, and no learning is the same with and without.
     """
     learned = dict(zip(courses.course.values.tolist(), courses.theta.values, strict=True))
-    makes = {name: partial(single_term, *term) for name, term in zip(SINGLES, ODD, strict=True)}
+    makes = {name: partial(single_term, *term) for name, term in SINGLES.items()}
     makes |= {name: partial(make_rule, theta) for name, theta in learned.items()}
     numbers = ("step", "bound") if bounded else ("step",)
     every = partial(Algorithm, told="reward", exploration="large kicks", numbers=numbers)
@@ -94,19 +94,21 @@ class _Judged(Competition):
 
     Attributes:
         courses: where the learned ones come from.
+        terms: rules of a single term, of `SINGLES`.
         bounded: whether updates are bounded.
     """
 
     axis = "rule"
 
     courses: Courses = Courses()
+    terms: tuple[str, ...] = tuple(SINGLES)
     bounded: bool = True
     n_trials: int = 300
 
     @property
     def competitors(self) -> list[str]:
         """The rules: single terms, learned ones, and references."""
-        names = [*SINGLES, *self.courses.names]
+        names = [*self.terms, *self.courses.names]
         if not self.bounded:
             return [*names, REFERENCES[0]]
         return [*names, *map(AS_IT_CAME.format, self.courses.names), *REFERENCES]
@@ -152,8 +154,27 @@ class CourseComparison(_Judged, Comparison):
     @classmethod
     def of(cls, tuning: CourseTuning, **sizes) -> "CourseComparison":
         """At what a search has chosen."""
-        return cls(tuning=tuning, courses=tuning.courses, bounded=tuning.bounded, **sizes)
+        same = {name: getattr(tuning, name) for name in ("courses", "terms", "bounded")}
+        return cls(tuning=tuning, **same, **sizes)
 
     @property
     def name(self) -> str:
         return f"course_comparison_{self._regime}"
+
+
+def first_by_search(tuned: xr.Dataset, names) -> str:
+    """Of the rules of these names the one that took the fewest trials in the last round."""
+    return tuned.validation.sel(rule=list(names)).mean("network").idxmin("rule").item()
+
+
+def rule_table(courses: xr.Dataset, tuned: xr.Dataset) -> str:
+    """The learned rule that the search put first, as `plasticity.learned_rule` reads it (CSV)."""
+    name = first_by_search(tuned, courses.course.values)
+    one = tuned.sel(rule=name)
+    step, bound = (float(one["values"].sel(number=n)) for n in ("step", "bound"))
+    rows = [("learning_rate", "", "", step / float(one.units.sel(trace="recurrent")))]
+    rows += [("bound", "", "", bound)]
+    theta = courses.theta.sel(course=name).values
+    rows += [("theta", k, ell, theta[k, ell]) for k, ell in np.ndindex(theta.shape)]
+    lines = [",".join([*map(str, row[:3]), f"{row[3]:.9g}"]) for row in rows]
+    return "\n".join(["parameter,k,ell,value", *lines, ""])

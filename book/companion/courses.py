@@ -13,7 +13,7 @@ from companion.compilation import double_precision
 from companion.experiment import Experiment, Variable
 from companion.seeds import seed
 from companion.settings import brief_setting
-from companion.tuning import first_activity
+from companion.tuning import activity_moments, first_activity
 from plasticity.learning.setting import Setting
 from plasticity.meta.estimators import Pathwise
 from plasticity.meta.train import MetaTraining, MetaTrainingResult, meta_train
@@ -44,6 +44,20 @@ def term_sizes(setting: Setting, number: int, n: int = 16) -> np.ndarray:
 def basis(setting: Setting, number: int) -> np.ndarray:
     """Single terms, each of the size at which its steps are `UNIT`, (36, 6, 6)."""
     return np.eye(36).reshape(36, 6, 6) * UNIT / term_sizes(setting, number)
+
+
+def trace_correlations(thetas, setting: Setting, number: int, n: int = 16) -> np.ndarray:
+    """How alike rules (R, 6, 6) are: correlations of what they add to the trace, (R, R).
+
+    Of Σ_kℓ θ_kℓ r_j^k Δ_i^ℓ over synapses, steps and first trials of n networks, not centred.
+    """
+    rates, shifts, _ = first_activity(setting, number, n)
+    moments = activity_moments(rates, shifts, 5)
+    sums = np.add.outer(np.arange(6), np.arange(6))
+    pairs = moments[sums[:, None, :, None], sums[None, :, None, :]]  # k, ℓ, m, n
+    products = np.einsum("akl,bmn,klmn->ab", thetas, thetas, pairs, optimize=True)
+    norms = np.sqrt(np.diag(products))
+    return products / np.outer(norms, norms)
 
 
 def start_coordinates(start: str, number: int) -> np.ndarray:

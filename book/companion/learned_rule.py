@@ -1,4 +1,6 @@
-"""Chapter 07, second part: which of the rules offered is kept, and how it does on new networks.
+"""Which rule of `companion.meta_training` is kept, and at which rates rules are compared with it.
+
+It is the rule of the fifth attempt that chapter 07 lists, which chapters 08 to 10 take apart.
 
 Validation networks choose, test networks judge, and no network does both.
 """
@@ -17,7 +19,7 @@ from companion.settings import brief_setting
 from companion.tuning import SIZES, VERIFIED, at_sizes, first_errors, outcomes
 from plasticity.learning.criterion import failure_reward
 from plasticity.learning.setting import Setting
-from plasticity.rules.base import Rule, RuleStack, stack
+from plasticity.rules.base import Rule, RuleStack
 from plasticity.rules.three_factor import make_rule, node_perturbation, single_term
 
 Term = tuple[int, int]
@@ -388,61 +390,3 @@ def mean_errors(comparison: xr.Dataset, last: int | None = None) -> xr.DataArray
     """Error of each rule in each test network, mean of all trials or the last, by blocks of 20."""
     first = None if last is None else -last // 20
     return comparison.blocks.isel(block=slice(first, None)).mean("block")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Confirmation(Experiment):
-    """The learned rule and the best single term once more, nothing chosen, on other networks.
-
-    A comparison that decides what is tried next is no longer a judge; this one is run last, with
-    rules and rates as they stand.
-    """
-
-    name = "confirmation"
-    title = "The learned rule and the best single term once more, on networks of their own"
-    part = 1024
-    seeds = {"confirmation": seed("confirmation")}
-    variables = {
-        "trials": Variable(("network", "rule"), "trials to criterion", "trials"),
-        "reached": Variable(("network", "rule"), "whether the criterion was met"),
-        "errors": Variable(("network", "rule", "trial"), "mean error of first trials"),
-    }
-
-    comparison: MetaComparison = MetaComparison()
-    n_units: int = 100
-    n_networks: int = 8192
-    n_trials: int = 400
-
-    @property
-    def needs(self) -> dict[str, Experiment]:
-        return {"comparison": self.comparison, "selection": self.comparison.selection}
-
-    def coordinates(self):
-        return {
-            "network": range(self.n_networks),
-            "rule": ["learned", "best single term"],
-            "trial": range(1, VERIFIED + 1),
-        }
-
-    def measure(self, which: np.ndarray, comparison: xr.Dataset, selection: xr.Dataset):
-        setting, rules = self._rules(comparison, selection)
-        number = self.seeds["confirmation"]
-        result, errors = outcomes(setting, rules, number, which, self.n_trials)
-        arrays = result._asdict() | {"errors": errors[..., :VERIFIED]}
-        return {name: np.asarray(a).swapaxes(0, 1) for name, a in arrays.items()}
-
-    def measure_again(
-        self, which: np.ndarray, recorded: xr.Dataset, comparison: xr.Dataset, selection: xr.Dataset
-    ):
-        errors = first_errors(
-            *self._rules(comparison, selection), self.seeds["confirmation"], which
-        )
-        return {"errors": errors.swapaxes(0, 1)}
-
-    def _rules(self, comparison: xr.Dataset, selection: xr.Dataset) -> tuple[Setting, RuleStack]:
-        setting = brief_setting(TASKS[self.comparison.task], n_units=self.n_units)
-        rules = compared_rules(learned_coefficients(selection)[0], self.comparison.terms)
-        names = ("learned", best_single(comparison))
-        sizes = {name: float(comparison.best.sel(rule=name)) for name in names}
-        stacks = [at_sizes(setting, rules[name], [size]) for name, size in sizes.items()]
-        return setting, stack([rule for one in stacks for rule in one])

@@ -1,6 +1,7 @@
-"""Chapter 07, first part: a setting in which learning is likely, and the outer loop in it.
+"""A setting in which learning is likely, for chapter 07, and the outer loop of its fifth attempt.
 
-The rules that the loop offers are chosen and judged in `companion.learned_rule`.
+The rules that this loop offers are chosen in `companion.learned_rule`; chapters 08 to 10 take the
+one of its choice apart. Chapter 07 itself is `companion.courses`.
 """
 
 import dataclasses
@@ -12,20 +13,18 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from cmaes import CMA
 
 from companion.compilation import double_precision
 from companion.experiment import Experiment, Variable
 from companion.seeds import seed
 from companion.settings import brief_setting
-from companion.tuning import SIZES, VERIFIED, at_sizes, first_errors, outcomes, visibility
-from plasticity.learning.criterion import evaluate, failure_reward, restricted_mean
+from companion.tuning import SIZES, at_sizes, first_errors, outcomes, visibility
 from plasticity.learning.setting import Setting
 from plasticity.meta.estimators import Estimator, Pathwise
 from plasticity.meta.score_function import WeightScore
 from plasticity.meta.train import MetaTraining, MetaTrainingResult, coordinate_scale, meta_train
-from plasticity.rules.base import Rule, stack
-from plasticity.rules.three_factor import make_rule, miconi, node_perturbation
+from plasticity.rules.base import Rule
+from plasticity.rules.three_factor import miconi, node_perturbation
 from plasticity.types import require
 
 TASKS = {"association": "delayed_association", "integration": "evidence_integration"}
@@ -114,15 +113,13 @@ ESTIMATORS: dict[str, Estimator] = {
     "pathwise": Pathwise(),
     "U carried": WeightScore(sigma=1e-3, carry=True),
 }
-# The most that is spent on the second task, which is learned within fewer trials, and on a course
-# by which estimators are compared: the score function's lifetimes cost more.
+# The most that is spent on the second task, which is learned within fewer trials.
 SECOND: dict[str, int] = {
     "n_iterations": 24,
     "n_networks": 64,
     "n_trials": 60,
     "n_validation": 64,
 }
-BRIEF: dict[str, int] = {"n_iterations": 40, "n_trials": 60, "n_validation": 64}
 
 
 def capped(kind: type, most: Mapping[str, int], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -159,7 +156,7 @@ class Training(Experiment):
     the same time.
 
     Attributes:
-        brief: whether this is one of the courses by which estimators are compared.
+        brief: whether it has a name of its own, for a course of other sizes.
     """
 
     title = "The outer loop from several starts"
@@ -209,11 +206,6 @@ class Training(Experiment):
         """The course of a task, with the sizes given; the second task has `SECOND` at most."""
         most = {} if task == "association" else SECOND
         return cls(task=task, **capped(cls, most, sizes))
-
-    @classmethod
-    def briefly(cls, estimator: str, **sizes) -> "Training":
-        """One of the courses by which estimators are compared, of `BRIEF` at most."""
-        return cls(estimator=estimator, brief=True, **capped(cls, BRIEF, sizes))
 
     @property
     def name(self) -> str:
@@ -284,111 +276,3 @@ class Training(Experiment):
             "first_objectives": course.objectives,
             "first_iterates": (course.coefficients[1:] * course.scale).ravel(),
         }
-
-
-@dataclass(frozen=True, kw_only=True)
-class BlackBox(Experiment):
-    """CMA-ES (Hansen 2016, by the library cmaes), which sees returns only: a reference.
-
-    On ψ = θ · scale, for about the time that pathwise gradients take at the sizes of `Training`;
-    fitness is the mean reward of shared fresh networks.
-
-    Attributes:
-        starts: of the search, each a run of its own.
-        spread: standard deviation of the first generation, in units of ψ.
-    """
-
-    name = "black_box"
-    title = "Search of the 36 coefficients by CMA-ES"
-    axis = "start"
-    seeds = {"training": seed("training"), "validation": seed("validation")}
-    variables = {
-        "evaluated": Variable(("start", "evaluation"), "generation whose mean was evaluated"),
-        "held_out_trials": Variable(
-            ("start", "evaluation"), "restricted mean, validation networks", "trials"
-        ),
-        "held_out_rewards": Variable(("start", "evaluation"), "mean reward, validation networks"),
-        "chosen": Variable(("start", "k", "ell"), "θ of the mean that did best there"),
-        "errors": Variable(("start", "network", "trial"), "its mean error of first trials"),
-    }
-
-    task: str = "association"
-    starts: tuple[str, ...] = ("zero",)
-    n_units: int = 100
-    n_generations: int = 25
-    population: int = 16
-    n_networks: int = 48
-    n_trials: int = 60
-    spread: float = 1.0
-    n_validation: int = 64
-    validation_trials: int = 400
-    learning_rate: float = TRAINING_RATE
-
-    @classmethod
-    def beside(cls, course: Training) -> "BlackBox":
-        """The search that takes about as long as a course of pathwise gradients from one start."""
-        return cls(
-            task=course.task,
-            starts=course.starts[:1],
-            n_units=course.n_units,
-            n_generations=max(2, 5 * course.n_iterations // 8),
-            population=max(4, course.n_networks // 6),
-            n_networks=course.n_networks // 2,
-            n_trials=course.n_trials,
-            n_validation=course.n_validation,
-            validation_trials=course.validation_trials,
-        )
-
-    def coordinates(self):
-        return POWERS | {
-            "start": list(self.starts),
-            "evaluation": sorted({*range(0, self.n_generations, 5), self.n_generations}),
-            "network": range(8),
-            "trial": range(1, VERIFIED + 1),
-        }
-
-    def measure_one(self, index: int):
-        setting = training_setting(self.task, self.n_units, self.learning_rate)
-        scale = coordinate_scale(setting, setting.rule, self.seeds["training"])
-        start = (start_coefficients(self.starts[index], scale) * scale).ravel()
-        options = {"population_size": self.population, "seed": self.seeds["training"]}
-        search = CMA(mean=start, sigma=self.spread, **options)
-        evaluated, means, scores = self.coordinates()["evaluation"], [], []
-        for generation in range(self.n_generations + 1):
-            if generation in evaluated:
-                means.append(search.mean.reshape(scale.shape) / scale)
-                scores.append(self._score(setting, means[-1]))
-            if generation < self.n_generations:
-                points = [search.ask() for _ in range(self.population)]
-                fitness = self._fitness(setting, scale, points, generation)
-                search.tell([(p, -f) for p, f in zip(points, fitness, strict=True)])
-        trials, rewards = zip(*scores, strict=True)
-        chosen = means[int(np.argmin(trials))]
-        scored = {"held_out_trials": trials, "held_out_rewards": rewards}
-        errors = self._first_errors(chosen)
-        return {"evaluated": evaluated, **scored, "chosen": chosen, "errors": errors}
-
-    def measure_one_again(self, index: int, recorded: xr.Dataset):
-        return {"errors": self._first_errors(recorded.chosen.values)}
-
-    def _rule(self, setting: Setting, theta: np.ndarray) -> Rule:
-        clip = float(setting.rule.clip)
-        return make_rule(theta, learning_rate=self.learning_rate, clip=clip)
-
-    def _score(self, setting: Setting, theta: np.ndarray) -> tuple[float, float]:
-        sizes = {"n_networks": self.n_validation, "n_trials": self.validation_trials}
-        rule, number = self._rule(setting, theta), self.seeds["validation"]
-        evaluation = evaluate(setting, rule, seed=number, **sizes)
-        return float(restricted_mean(evaluation.trials)), evaluation.rewards.mean()
-
-    def _fitness(self, setting: Setting, scale, points, generation: int) -> np.ndarray:
-        runs = np.arange(generation * self.n_networks, (generation + 1) * self.n_networks)
-        rules = stack([self._rule(setting, p.reshape(scale.shape) / scale) for p in points])
-        lifetimes = setting.learn(self.seeds["training"], runs, self.n_trials, rules)
-        failure, rewards = failure_reward(setting.learner), np.asarray(lifetimes.rewards, float)
-        return np.nan_to_num(rewards, nan=failure, neginf=failure).mean(axis=(1, 2))
-
-    def _first_errors(self, theta: np.ndarray) -> np.ndarray:
-        setting = training_setting(self.task, self.n_units, self.learning_rate)
-        rules = stack([self._rule(setting, theta)])
-        return first_errors(setting, rules, self.seeds["validation"], range(8))[0]

@@ -1,7 +1,7 @@
 """Results of experiments: recorded ones, a part of them measured again, or all measured now.
 
-    confirmed = result(Confirmation(n_networks=n_confirmation), recorded=recorded)
-    confirmed.trials.sel(rule="learned").mean("network")
+    tuned = result(RuleTuning(n_networks=n_tuning), recorded=recorded)
+    tuned.trials.sel(rule="(3,3)").mean("network")
 
 What was measured or verified once is kept in memory.
 """

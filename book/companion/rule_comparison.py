@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import xarray as xr
 
+from companion.contest import share_at_bound
 from companion.experiment import Experiment, Variable
 from companion.seeds import seed
 from companion.settings import association_setting
@@ -137,6 +138,9 @@ class RuleComparison(Experiment):
         "trials": Variable(("network", "rule"), "trials to criterion", "trials"),
         "reached": Variable(("network", "rule"), "whether the criterion was met"),
         "blocks": Variable(("network", "rule", "block"), "mean error of 20 trials each"),
+        "saturated": Variable(
+            ("network", "rule"), "mean share of weights whose change was the largest, at the clip"
+        ),
         "errors": Variable(("network", "rule", "trial"), "mean error of first trials"),
     }
 
@@ -154,17 +158,18 @@ class RuleComparison(Experiment):
         }
 
     def measure(self, which: np.ndarray, tuning: xr.Dataset):
-        errors = self._errors(which, self.n_trials, tuning)
+        errors, saturated = self._lifetimes(which, self.n_trials, tuning)
         blocks = errors[..., : self.n_trials // 20 * 20]
         blocks = blocks.reshape(*errors.shape[:2], -1, 20).mean(axis=-1)
         result = trials_to_criterion(errors < _CORRECT)
-        return result._asdict() | {"blocks": blocks, "errors": errors[..., :_KEPT]}
+        kept = {"blocks": blocks, "errors": errors[..., :_KEPT], "saturated": saturated}
+        return result._asdict() | kept
 
     def measure_again(self, which: np.ndarray, recorded: xr.Dataset, tuning: xr.Dataset):
-        return {"errors": self._errors(which, _AGAIN, tuning)}
+        return {"errors": self._lifetimes(which, _AGAIN, tuning)[0]}
 
-    def _errors(self, which: np.ndarray, horizon: int, tuning: xr.Dataset) -> np.ndarray:
-        """Mean error of each trial, (networks, rules and controls, horizon)."""
+    def _lifetimes(self, which: np.ndarray, horizon: int, tuning: xr.Dataset) -> tuple:
+        """Mean error of each trial, (networks, rules and controls, horizon); saturation, (…,)."""
         setting, number = association_setting(n_units=self.n_units), self.seeds["rules"]
         rates = tuning.best.to_series()
         rules = {name: rule_at(name, setting, float(rates[name])) for name in RULES}
@@ -174,12 +179,17 @@ class RuleComparison(Experiment):
         # Yoked: each network is taught by what another, doing the same trials, earned.
         partner = setting.learn(number, which ^ 1, horizon, intact).third_factors
         frozen, told = intact.replace(trace=Frozen(intact.trace)), rules.pop("node perturbation")
-        learn = partial(setting.learn, number, which, horizon)
-        together = learn(stack(list(rules.values()))).errors
-        of_rule = dict(zip(rules, together, strict=True)) | {
-            "node perturbation": learn(told).errors,
-            "shuffled reward": learn(intact, third_factor=partner).errors,
-            "frozen trace": learn(frozen).errors,
-        }
-        errors = [np.asarray(of_rule[name]) for name in (*RULES, *CONTROLS)]
-        return np.stack(errors, axis=1)
+        learn = partial(setting.learn, number, which, horizon, observe=share_at_bound)
+        together = learn(stack(list(rules.values())))
+        of_rule = dict(
+            zip(rules, zip(together.errors, together.observed, strict=True), strict=True)
+        )
+        for name, alone in {
+            "node perturbation": learn(told),
+            "shuffled reward": learn(intact, third_factor=partner),
+            "frozen trace": learn(frozen),
+        }.items():
+            of_rule[name] = alone.errors, alone.observed
+        each = [[np.asarray(a) for a in of_rule[name]] for name in (*RULES, *CONTROLS)]
+        errors, shares = (np.stack(arrays, axis=1) for arrays in zip(*each, strict=True))
+        return errors, shares.mean(axis=-1)

@@ -113,6 +113,50 @@ def paired_interval(first, second, *, family: int = 1) -> Interval:
     return Interval(mean, mean - reach, mean + reach)
 
 
+def crossed_interval(
+    samples, other, *, family: int = 1, seed: int = 0, n_resamples: int = 9999
+) -> Interval:
+    """mean(samples) − mean(other), with a 95% interval that resamples rules and networks together.
+
+    For what is said of all rules of a kind on all networks of a kind: a bootstrap of rows and
+    columns, each drawn with replacement (the pigeonhole bootstrap: Owen, Ann. Appl. Stat. 1:386,
+    2007). With few rows it is somewhat too narrow: of eight, by 6%.
+
+    Args:
+        samples: (rules, networks). other: (networks,), or (rules, networks) of other rules of the
+            same courses.
+        family: as in `paired_interval`.
+
+    Raises:
+        ValueError: fewer than two rules or two networks.
+    """
+    gaps = np.asarray(samples, float) - np.asarray(other, float)
+    fit = gaps.ndim == 2 and min(gaps.shape) >= 2
+    require(fit, "two rules and two networks or more", gaps.shape, "use paired_interval for one")
+    rng, means = np.random.default_rng(seed), []
+    for start in range(0, n_resamples, 500):
+        n = min(500, n_resamples - start)
+        rows, columns = (rng.multinomial(size, [1 / size] * size, n) for size in gaps.shape)
+        means.append(np.einsum("br,rc,bc->b", rows, gaps, columns, optimize=True) / gaps.size)
+    low, high = np.quantile(np.concatenate(means), [0.025 / family, 1 - 0.025 / family])
+    return Interval(float(gaps.mean()), float(low), float(high))
+
+
+def crossed_error(samples, other, n_networks: int) -> float:
+    """Standard error of mean(samples) − mean(other) on so many networks, from fewer of them.
+
+    √(s²/R + v²/n), s² the variance over the R rules of their means, less what few networks add to
+    it, and v² the variance over networks of the mean over rules. (Ours.)
+    """
+    gaps = np.asarray(samples, float) - np.asarray(other, float)
+    rows, columns = gaps.mean(axis=1), gaps.mean(axis=0)
+    rest = gaps - rows[:, None] - columns + gaps.mean()
+    degrees = (gaps.shape[0] - 1) * (gaps.shape[1] - 1)
+    noise = (rest**2).sum() / degrees / gaps.shape[1]
+    spread = max(rows.var(ddof=1) - noise, 0.0)
+    return float(np.sqrt(spread / len(rows) + columns.var(ddof=1) / n_networks))
+
+
 def share_interval(rule, start, reference, *, family: int = 1) -> Interval:
     """`share_closed` of hundreds of networks, with its 95% interval by the delta method.
 

@@ -15,10 +15,15 @@ import numpy as np  # noqa: E402
 import xarray as xr  # noqa: E402
 from companion import record  # noqa: E402
 from companion.catalogue import EXPERIMENTS  # noqa: E402
+from companion.course_comparison import CourseTuning, rule_table  # noqa: E402
 from companion.experiment import Experiment  # noqa: E402
-from companion.results import record_in_parts  # noqa: E402
+from companion.results import record_in_parts, recorded_result  # noqa: E402
 
-SCRATCH = Path(__file__).resolve().parents[2] / "_build" / "recording"
+from plasticity.files import replacing  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRATCH = ROOT / "_build" / "recording"
+RULE = ROOT / "plasticity" / "rules" / "learned_association.csv"
 
 
 def compare(before: xr.Dataset, after: xr.Dataset) -> str:
@@ -52,6 +57,12 @@ def reproduce(experiment: Experiment) -> None:
     print(f"{name}: {after.attrs['seconds']:.0f} s", flush=True)
     if before is not None:
         print(f"{name}: {compare(before, after)}", flush=True)
+    if experiment == CourseTuning():
+        # What `plasticity.learned_rule` reads.
+        courses = recorded_result(experiment.courses)
+        with replacing(RULE) as beside:
+            beside.write_text(rule_table(courses, after), encoding="utf-8")
+        print(f"{name}: the rule that it put first is in {RULE}", flush=True)
 
 
 def main() -> None:

@@ -1,11 +1,11 @@
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
-from companion import course_comparison
 from companion.contest import BOUNDS, Contest, play, share_bent
 from companion.course_comparison import (
     AS_IT_CAME,
@@ -15,12 +15,25 @@ from companion.course_comparison import (
     CourseComparison,
     CourseTuning,
     competitors,
+    first_by_search,
+    rule_table,
 )
-from companion.courses import LIMIT, UNIT, Courses, basis, start_coordinates, term_sizes
+from companion.courses import (
+    LIMIT,
+    UNIT,
+    Courses,
+    basis,
+    start_coordinates,
+    term_sizes,
+    trace_correlations,
+)
+from companion.results import recorded_result
 from companion.search import Search, Searcher
 from companion.settings import brief_setting
+from companion.tuning import first_activity
 from small_records import refused, verified
 
+import plasticity
 from plasticity.rules.base import stack
 from plasticity.rules.three_factor import SoftBound, single_term
 
@@ -52,6 +65,28 @@ def test_a_unit_of_a_coordinate_is_a_step_of_one_size():
 
 def _square(before, episode, outcome):
     return jnp.mean(outcome.trace**2)
+
+
+def test_rules_are_alike_as_what_they_add_to_the_trace():
+    setting, rng = brief_setting(n_units=5), np.random.default_rng(3)
+    thetas = rng.normal(size=(3, 6, 6)) * 10.0 ** -np.arange(6)
+    thetas[2] = -2 * thetas[0]
+    rates, shifts, _ = first_activity(setting, SEED, 2)
+    powers = np.arange(6)
+    added = [
+        [
+            (r[None, :, None] ** powers).squeeze(0) @ theta @ (d[:, None] ** powers).T
+            for rate, shift in zip(rates, shifts, strict=True)
+            for r, d in zip(rate, shift, strict=True)
+        ]
+        for theta in thetas
+    ]
+    flat = np.asarray(added).reshape(3, -1)
+    norms = np.linalg.norm(flat, axis=1)
+    wanted = flat @ flat.T / np.outer(norms, norms)
+    found = trace_correlations(thetas, setting, SEED, 2)
+    np.testing.assert_allclose(found, wanted, rtol=1e-6)
+    assert found[0, 2] == pytest.approx(-1)
 
 
 def test_starts_are_what_they_are_called():
@@ -100,6 +135,9 @@ def test_competitors_are_those_that_are_declared():
         for name in (*SINGLES, "from zero, 1", "node perturbation"):
             assert _contest(name, bounded).algorithm.numbers == free
     assert not _contest(AS_IT_CAME.format("from zero, 1")).ladders
+    few = CourseTuning(courses=COURSES, terms=("(1,5)",), bounded=False)
+    assert few.competitors == ["(1,5)", "from zero, 1", "node perturbation"]
+    assert CourseComparison.of(few).competitors == few.competitors
     assert CourseTuning().name != CourseTuning(bounded=False).name
 
 
@@ -164,6 +202,9 @@ def test_search_and_comparison_are_recorded(monkeypatch):
     tuning = CourseTuning(courses=COURSES, n_trials=24, search=ROUNDS)
     tuned = verified(monkeypatch, tuning, "errors", courses=_learned())
     assert (tuned.best.sel(rule="no learning") == -1).all()
+    fewest = tuned.validation.mean("network").values
+    assert first_by_search(tuned, FEW) == FEW[int(fewest.argmin())]
+    assert first_by_search(tuned, FEW[2:]) == "no learning"
     comparison = CourseComparison.of(tuning, n_networks=4, n_trials=24)
     needs = {"tuning": tuned, "courses": _learned()}
     judged = verified(monkeypatch, comparison, "errors", **needs)
@@ -185,4 +226,16 @@ def test_the_comparison_is_the_same_with_and_without_a_bound():
         *map(AS_IT_CAME.format, free.courses.names),
         REFERENCES[1],
     }
-    assert course_comparison.SINGLES == tuple(names[:9])
+    assert tuple(SINGLES) == tuple(names[:9])
+
+
+def test_the_rule_of_the_package_is_the_one_that_the_search_put_first():
+    """Where this fails, `make reproduce RECORD=course_tuning_bounded` writes the table."""
+    courses, tuned = recorded_result(Courses()), recorded_result(CourseTuning())
+    file = Path(plasticity.__file__).parent / "rules" / "learned_association.csv"
+    assert file.read_text() == rule_table(courses, tuned)
+    name = first_by_search(tuned, courses.course.values)
+    rule, one = plasticity.learned_rule(), tuned.sel(rule=name)
+    np.testing.assert_allclose(rule.coefficients, courses.theta.sel(course=name), rtol=1e-6)
+    step = float(rule.learning_rate) * float(one.units.sel(trace="recurrent"))
+    assert step == pytest.approx(float(one["values"].sel(number="step")), rel=1e-5)

@@ -4,11 +4,9 @@ import xarray as xr
 from companion.learned_rule import (
     SECOND,
     SECOND_COMPARISON,
-    Confirmation,
     MetaComparison,
     Selection,
     Shortlist,
-    best_single,
     candidate_coefficients,
     candidates,
     compared_rules,
@@ -17,12 +15,7 @@ from companion.learned_rule import (
     second_round,
 )
 from companion.meta_training import Training
-from companion.seeds import seed
-from companion.settings import brief_setting
-from companion.tuning import at_sizes, outcomes
 from small_records import refused, verified
-
-from plasticity.rules.three_factor import make_rule, single_term
 
 THETA = np.zeros((6, 6))
 THETA[1, 5], THETA[3, 3] = -1.0, -0.4
@@ -158,47 +151,6 @@ def test_blocks_give_mean_errors_of_all_and_of_the_last_trials():
     comparison = xr.Dataset({"blocks": (("rule", "network", "block"), blocks)})
     np.testing.assert_array_equal(mean_errors(comparison), blocks.mean(axis=-1))
     np.testing.assert_array_equal(mean_errors(comparison, 100), blocks[..., -5:].mean(axis=-1))
-
-
-@pytest.fixture
-def compared() -> dict[str, xr.Dataset]:
-    """A comparison by which (1, 5) is the best single term, and the rule it was made with."""
-    # Fewest trials where rates were chosen: not the learned rule, not the reference, but (1, 5).
-    again = np.array([[1, 9], [7, 8], [9, 6], [2, 9]])[..., None]
-    rules = {"rule": ["learned", "(3,3)", "(1,5)", "node perturbation"]}
-    arrays = {"again": (("rule", "place", "other network"), again)}
-    arrays["best"] = (("rule",), np.array([0.1, 0.2, 0.3, 0.4]))
-    return {"comparison": xr.Dataset(arrays, rules), "selection": _selected(THETA)}
-
-
-def test_the_best_single_term_is_confirmed_at_its_rate_on_other_networks(monkeypatch, compared):
-    assert best_single(compared["comparison"]) == "(1,5)"
-    comparison = MetaComparison(terms=((3, 3), (1, 5)))
-    experiment = Confirmation(comparison=comparison, n_networks=3, **SMALL)
-    assert experiment.needs == {"comparison": comparison, "selection": comparison.selection}
-    data = verified(monkeypatch, experiment, "errors", **compared)
-    assert data.trials.shape == data.reached.shape == (3, 2)
-    # The same rules at the same rates, one by one.
-    setting, number = brief_setting(n_units=8), seed("confirmation")
-    for column, (rule, size) in enumerate(((make_rule(THETA), 0.1), (single_term(1, 5), 0.3))):
-        batch = at_sizes(setting, rule, [size])
-        alone = outcomes(setting, batch, number, range(3), 24)[1][0]
-        np.testing.assert_allclose(data.errors[:, column], alone[:, :4], rtol=1e-9)
-    # Another choice of the best single term, or of its rate, is refused.
-    other = compared["comparison"].copy(deep=True)
-    other.again.loc["(3,3)"] = 0
-    assert best_single(other) == "(3,3)"
-    options = {"selection": compared["selection"]}
-    refused(monkeypatch, experiment, data, "errors", comparison=other, **options)
-    other = compared["comparison"].copy(deep=True)
-    other.best.loc["(1,5)"] = 0.03
-    refused(monkeypatch, experiment, data, "errors", comparison=other, **options)
-
-
-def test_networks_are_confirmed_in_parts():
-    parts = Confirmation().parts()
-    assert [len(part) for part in parts] == [1024] * 8
-    assert np.concatenate(parts).tolist() == list(range(8192))
 
 
 def test_compared_rules_bear_their_names():

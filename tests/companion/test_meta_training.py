@@ -1,10 +1,8 @@
 import numpy as np
 import pytest
 from companion.meta_training import (
-    BRIEF,
     SECOND,
     TASKS,
-    BlackBox,
     SettingMap,
     Training,
     capped,
@@ -17,7 +15,7 @@ ONES = np.ones((6, 6))
 
 
 def test_seeds_of_training_choice_and_judgement_differ():
-    uses = ["training", "validation", "confirmation", "map", "knock-outs", "sparse rules"]
+    uses = ["training", "validation", "map", "knock-outs", "sparse rules"]
     uses += ["transfer", "dynamics", *(f"test, {task}" for task in TASKS)]
     numbers = [seed(use) for use in uses]
     assert len(set(numbers)) == len(numbers)
@@ -62,22 +60,20 @@ def test_sizes_are_capped_where_they_are_larger():
     assert given["n_trials"] == 100
 
 
-def test_the_second_task_and_brief_courses_take_less():
+def test_the_second_task_and_costly_estimators_take_less():
     assert Training.of("association") == Training()
     second = Training.of("integration")
     assert {name: getattr(second, name) for name in SECOND} == SECOND
     assert second.validation_trials == Training().validation_trials
     small = Training.of("integration", n_iterations=3, n_networks=4, n_trials=6, n_units=16)
     assert (small.n_iterations, small.n_networks, small.n_trials, small.n_units) == (3, 4, 6, 16)
-    brief = Training.briefly("U carried")
-    assert {name: getattr(brief, name) for name in BRIEF} == BRIEF
-    assert brief.config().n_networks == brief.n_carried != brief.n_networks
-    assert Training.briefly("pathwise").config().n_networks == brief.n_networks
+    carried = Training(estimator="U carried")
+    assert carried.config().n_networks == carried.n_carried != carried.n_networks
 
 
 def test_courses_have_names_of_their_own():
     courses = [Training.of(task) for task in TASKS]
-    courses += [Training.briefly(by) for by in ("pathwise", "U carried")]
+    courses += [Training(estimator=by, brief=True) for by in ("pathwise", "U carried")]
     assert [course.name for course in courses] == [
         "meta_training_association",
         "meta_training_integration",
@@ -93,20 +89,3 @@ def test_starts_are_what_they_are_called():
     np.testing.assert_allclose(2 * drawn, start_coefficients("random", ONES))
     with pytest.raises(ValueError, match="a start of the book"):
         start_coefficients("best", ONES)
-
-
-def test_a_search_by_returns_can_be_recorded(monkeypatch):
-    sizes = {"n_units": 8, "n_generations": 2, "population": 4, "n_networks": 2, "n_trials": 4}
-    experiment = BlackBox(n_validation=2, validation_trials=24, **sizes)
-    data = verified(monkeypatch, experiment, "errors")
-    assert data.evaluated.values.tolist() == [[0, 2]]
-    assert data.held_out_trials.shape == (1, 2)
-    assert (data.held_out_trials.min() <= data.held_out_trials).all()
-
-
-def test_the_search_beside_a_course_grows_with_it():
-    assert BlackBox.beside(Training.briefly("pathwise")) == BlackBox()
-    course = {"n_units": 16, "n_iterations": 3, "n_networks": 4, "n_trials": 6}
-    search = BlackBox.beside(Training(**course, starts=("random", "zero")))
-    assert (search.n_units, search.n_trials, search.starts) == (16, 6, ("random",))
-    assert (search.n_generations, search.population, search.n_networks) == (2, 4, 2)

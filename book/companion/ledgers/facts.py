@@ -12,6 +12,8 @@ import yaml
 from companion import (
     algorithms,
     alignment,
+    course_comparison,
+    courses,
     effects,
     gradients,
     learned_rule,
@@ -58,7 +60,9 @@ GROUPS: dict[str, tuple[Callable, ...]] = {
         learned_rule.Shortlist,
         learned_rule.Selection,
         learned_rule.MetaComparison,
-        learned_rule.Confirmation,
+        courses.Courses,
+        course_comparison.CourseTuning,
+        course_comparison.CourseComparison,
     ),
     "Analysis": (
         fixed_points.find_fixed_points,
