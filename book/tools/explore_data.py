@@ -1,9 +1,9 @@
-"""Write what the page "Explore a rule" takes from the package and its records, as a script.
+"""Write what the page "Explore a rule" takes from the package, as a script.
 
     explore_data.py FILE    the setting, moments of first activity, preset rules, colours
 
 A page opened from a file may not fetch data, so they come as an assignment to a global name.
-`book/tools/run.py` calls this at every build: the page cannot lag behind the records.
+`book/tools/run.py` calls this at every build: the page cannot lag behind the package.
 """
 
 import inspect
@@ -14,14 +14,13 @@ from pathlib import Path
 import jax
 import matplotlib
 import numpy as np
-from companion.learned_rule import Selection, learned_coefficients
-from companion.results import recorded_result
 from companion.seeds import seed
 from companion.settings import brief_setting
 from companion.tuning import SIZES, activity_moments, first_activity
 
 from plasticity.learning.criterion import trials_to_criterion
 from plasticity.learning.setting import Setting
+from plasticity.rules.learned import learned_rule
 from plasticity.rules.three_factor import covariance, miconi, single_term, zero
 
 # Small, so that a browser runs tens of trials a second; ours.
@@ -66,9 +65,9 @@ def presets() -> dict[str, list[float]]:
         "theta-3-3": miconi(),
         "theta-1-1": covariance(),
         "theta-1-5": single_term(1, 5),
+        "learned": learned_rule("association"),
     }
     thetas = {name: np.asarray(rule.coefficients, float) for name, rule in rules.items()}
-    thetas["learned"] = learned_coefficients(recorded_result(Selection()))[0]
     return {name: theta.ravel().tolist() for name, theta in thetas.items()}
 
 

@@ -7,8 +7,9 @@ so in the objective they are true to; mixing two of them counts an effect twice 
     EvolutionStrategy  draws fixed, rewards of two rules compared  J smoothed over rules
     WeightScore        weights as sampled, rewards fixed           J of weights that diffuse
     ParameterScore     coefficients as sampled, rewards fixed      J of a rule that jitters
+    ExplicitTrace      all but the trace's own θ                   none
 
-The last two are in `plasticity.meta.score_function`.
+The two scores are in `plasticity.meta.score_function`.
 """
 
 from collections.abc import Callable
@@ -34,11 +35,13 @@ from plasticity.learning.trial import (
     draw_episode,
     first_trajectory,
     initial_learning_state,
+    learn_trial,
 )
 from plasticity.meta.objective import mean_reward
 from plasticity.model.network import Network
 from plasticity.model.tasks import Task
 from plasticity.rules.base import Rule, check_rule
+from plasticity.rules.three_factor import ThreeFactor
 from plasticity.rules.trace import term_scale
 from plasticity.types import Coefficients, PRNGKey, is_traced, require
 
@@ -161,6 +164,35 @@ class EvolutionStrategy:
         program = PairProgram(learner=learner, n_trials=n_trials)
         options = {"scale": scale, "spread": self.spread}
         return only_finite(*each_lifetime(program, key, network, task, rule, **options))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplicitTrace:
+    """(1/H) Σ_h (R^(h) − R̄) Σ_ij ∂e_ij^(h)/∂θ with activity held fixed.
+
+    How an earlier public draft of the paper approximates dR/dθ (Maoutsa 2025, the draft): updates
+    are deterministic, no derivative goes through activity or from trial to trial, and all synapses
+    count alike. It is the gradient of no return, and serves as a comparison.
+
+    Raises:
+        ValueError: when called, a rule that is not a `ThreeFactor`.
+    """
+
+    def __call__(
+        self,
+        key: Key[Array, "B"],
+        network: Network,
+        task: Task,
+        rule: Rule,
+        learner: Learner,
+        n_trials: int,
+    ) -> MetaGradient:
+        """The estimate of every lifetime; key and network have the axis B, the rule has none."""
+        fix = "make it by make_rule or compose"
+        known = isinstance(rule, ThreeFactor)
+        require(known, "a rule that has a trace", type(rule).__name__, fix)
+        program = ExplicitProgram(learner=learner, n_trials=n_trials)
+        return only_finite(*each_lifetime(program, key, network, task, rule))
 
 
 def each_lifetime(program, key, network: Network, task: Task, rule: Rule, **shared: Any):
@@ -292,3 +324,30 @@ class PairProgram:
         returns, alive = jax.vmap(value)(pair)
         gradient = scale * noise * (returns[0] - returns[1]) / (2 * spread)
         return gradient, returns.mean(), alive.all()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplicitProgram:
+    """What `ExplicitTrace` adds up over one lifetime; for `map_lifetimes`."""
+
+    learner: Learner
+    n_trials: int
+
+    def __call__(self, key: PRNGKey, network: Network, rule: Rule, *, task: Task):
+        """Estimate in the parameters, mean reward, and whether the network lived."""
+        learner = self.learner
+
+        def trial(state, _):
+            episode = draw_episode(key, state.trial, task, learner, network.W.shape[0])
+            new, outcome = learn_trial(state, episode, network, rule, learner)
+
+            def total(parameters):
+                trace, _ = rule.trace.with_parameters(parameters).form(outcome.seen, state.memory)
+                return trace.sum()
+
+            explicit = jax.grad(total)(rule.parameters)
+            return new, (outcome.third_factor * explicit, outcome.reward)
+
+        state = initial_learning_state(network, task, rule, learner)
+        state, (estimates, rewards) = jax.lax.scan(trial, state, length=self.n_trials)
+        return estimates.mean(axis=0), rewards.mean(), state.alive

@@ -11,6 +11,7 @@ from plasticity.learning.lifetime import learn
 from plasticity.learning.trial import first_trajectory
 from plasticity.meta.estimators import (
     EvolutionStrategy,
+    ExplicitTrace,
     Pathwise,
     own_stream,
     relative_scale,
@@ -19,6 +20,8 @@ from plasticity.meta.estimators import (
 from plasticity.meta.score_function import ParameterScore, WeightScore
 from plasticity.model.network import make_network, random_network
 from plasticity.rules.base import stack
+from plasticity.rules.coordinates import in_coordinates
+from plasticity.rules.three_factor import SoftBound
 from plasticity.rules.trace import Frozen, term_scale
 
 KEYS = jax.random.split(jax.random.key(4), 3)
@@ -30,8 +33,39 @@ ALL = [
     ParameterScore(spread=0.1, baseline="none"),
     WeightScore(sigma=0.01, baseline="none"),
     WeightScore(sigma=0.01, carry=True, baseline="none"),
+    ExplicitTrace(),
 ]
-NAMES = ["reverse", "forward", "evolution", "parameters", "U reset", "U carried"]
+NAMES = ["reverse", "forward", "evolution", "parameters", "U reset", "U carried", "explicit"]
+
+
+@pytest.mark.parametrize("case", ["dense", CARRIED])
+def test_the_explicit_trace_is_that_of_plain_loops(case):
+    learner, rule = CASES[case]
+    estimate = ExplicitTrace()(KEYS, NETWORKS, TASK, rule, learner, 3)
+    wanted = np.zeros((3, *rule.coefficients.shape))
+    lifetimes = learn(KEYS, NETWORKS, TASK, rule, learner, 3, observe=_seen)
+    weights = np.asarray(rule.trace.weights(TASK.n_steps, learner.dynamics))
+    rates, shifts, factors = map(np.asarray, lifetimes.observed)
+    for b, h, k, ell in np.ndindex(3, 3, *rule.coefficients.shape):
+        r, d = rates[b, h] ** k, shifts[b, h] ** ell
+        # Over all synapses: a sum over i times one over j, step by step.
+        explicit = sum(w * d[t].sum() * r[t].sum() for t, w in enumerate(weights))
+        wanted[b, k, ell] += factors[b, h] * explicit / 3
+    np.testing.assert_allclose(estimate.gradients, wanted, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(estimate.returns, np.asarray(lifetimes.rewards).mean(axis=-1))
+
+
+def _seen(before, episode, outcome):
+    return outcome.seen.rates, outcome.seen.fluctuations, outcome.third_factor
+
+
+def test_only_a_rule_with_a_trace_has_an_explicit_one():
+    learner, rule = CASES["dense"]
+    other = in_coordinates(
+        rule.replace(bound=SoftBound(jnp.array(1.0))), np.eye(16).reshape(16, 4, 4)
+    )
+    with pytest.raises(ValueError, match="a rule that has a trace; got InCoordinates: make it by"):
+        ExplicitTrace()(KEYS, NETWORKS, TASK, other, learner, 2)
 
 
 @pytest.mark.parametrize("case", ["dense", "one term", "kick", CARRIED])
