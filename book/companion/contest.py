@@ -70,12 +70,12 @@ def _doublings(least: float) -> Ladder:
 
 
 # What each exploration is at unit size, and the sizes tried. All ours.
-EXPLORATIONS: dict[str, tuple[Callable[[float], Exploration], Ladder]] = {
+EXPLORATIONS: dict[str, tuple[Callable[[float], Exploration] | None, Ladder]] = {
     "kicks": (lambda rate: Kicks(rate=rate, amplitude=1.0), _doublings(0.125)),
     "output noise": (lambda rate: OutputNoise(size=1.0), _doublings(0.0625)),
     "weight noise": (lambda rate: WeightNoise(size=1.0), _doublings(0.001)),
-    # Of the size of `brief_setting`, for rules that do not choose it.
-    "large kicks": (lambda rate: Kicks(rate=rate, amplitude=2.0), Ladder((1.0,), 0)),
+    # That of the setting, for rules that do not choose it.
+    "as it is": (None, Ladder((1.0,), 0)),
     "none": (lambda rate: Kicks(rate=0.0), Ladder((0.0,), 0)),
 }
 STEPS = Ladder(_HALF_DECADES, _HALF_DECADES.index(1e-5))
@@ -222,8 +222,10 @@ class Contest(NamedTuple):
     def within(self) -> Setting:
         """The setting, with the algorithm's exploration at unit size."""
         make, _ = EXPLORATIONS[self.algorithm.exploration]
-        rate = getattr(self.setting.learner.exploration, "rate", 0.0)
-        learner = replace(self.setting.learner, exploration=make(rate))
+        learner = self.setting.learner
+        if make is not None:
+            rate = getattr(learner.exploration, "rate", 0.0)
+            learner = replace(learner, exploration=make(rate))
         # A rule that fits any exploration: the contest's own is given to `learn`.
         return replace(self.setting, learner=learner, rule=zero())
 

@@ -25,6 +25,7 @@ the difference that is found with 80% power; the chapter prints it.
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import xarray as xr
 
 from companion.competition import (
@@ -57,7 +58,7 @@ SEARCH = Search(grid=(64, 8), short=(8, 32), near=(4, 64), moves=4, last=(3, 128
 _NONE = 1e10
 
 
-def _tuned(make, size, learning_rate, clip, readout_rate) -> Rule:
+def tuned_rule(make, size, learning_rate, clip, readout_rate) -> Rule:
     """At a step and at a soft bound, or at a step alone."""
     bound = None if clip is None else SoftBound(min(clip, _NONE))
     return make(learning_rate=learning_rate, bound=bound)
@@ -75,10 +76,10 @@ def competitors(courses: xr.Dataset, bounded: bool) -> dict[str, Algorithm]:
     makes = {name: partial(single_term, *term) for name, term in SINGLES.items()}
     makes |= {name: partial(make_rule, theta) for name, theta in learned.items()}
     numbers = ("step", "bound") if bounded else ("step",)
-    every = partial(Algorithm, told="reward", exploration="large kicks", numbers=numbers)
-    found = {name: every(partial(_tuned, make)) for name, make in makes.items()}
+    every = partial(Algorithm, told="reward", exploration="as it is", numbers=numbers)
+    found = {name: every(partial(tuned_rule, make)) for name, make in makes.items()}
     told = "reward, its kicks"
-    found["node perturbation"] = every(partial(_tuned, node_perturbation), told=told)
+    found["node perturbation"] = every(partial(tuned_rule, node_perturbation), told=told)
     if not bounded:
         return found
     for name, theta in learned.items():

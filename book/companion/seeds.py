@@ -50,6 +50,8 @@ SEEDS: dict[str, Seed] = {
     "choice of bounds": Seed(44, "chapter 07: choice of steps and bounds of rules"),
     "learned rules": Seed(45, "chapter 07: rules that were learned beside others"),
     "mechanism": Seed(46, "chapter 08: networks whose traces are compared with their kicks"),
+    "choice elsewhere": Seed(47, "chapter 08: choice of steps and bounds under other kicks"),
+    "terms elsewhere": Seed(48, "chapter 08: terms under other filters and kicks"),
     "courses": Seed(100, "chapter 07: networks of courses of the outer loop, 100 to 115"),
 }
 

@@ -157,6 +157,15 @@ def crossed_error(samples, other, n_networks: int) -> float:
     return float(np.sqrt(spread / len(rows) + columns.var(ddof=1) / n_networks))
 
 
+def crossed_detectable(samples, other, n_networks: int, *, power: float = 0.8) -> float:
+    """The difference that as many rules on so many networks find with this power.
+
+    (z_{0.975} + z_power) times `crossed_error`.
+    """
+    quantiles = stats.norm.ppf([0.975, power]).sum()
+    return float(quantiles * crossed_error(samples, other, n_networks))
+
+
 def share_interval(rule, start, reference, *, family: int = 1) -> Interval:
     """`share_closed` of hundreds of networks, with its 95% interval by the delta method.
 

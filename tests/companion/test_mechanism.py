@@ -1,7 +1,17 @@
 import numpy as np
 from companion import mechanism
 from companion.course_comparison import SINGLES
-from companion.mechanism import CASES, TraceAgreement, agreement, end_traces
+from companion.mechanism import (
+    CASES,
+    NEW,
+    PAIRS,
+    PredictedComparison,
+    PredictedTuning,
+    TraceAgreement,
+    agreement,
+    end_traces,
+)
+from companion.search import Search
 from companion.settings import brief_setting
 from companion.tuning import first_activity
 from small_records import verified
@@ -58,12 +68,38 @@ def test_first_powers_know_less_of_the_kicks_and_records_are_verified(monkeypatc
     theta = np.zeros((6, 6))
     theta[1, 3] = -2.0
     monkeypatch.setattr(mechanism, "learned_rule", lambda: make_rule(theta))
-    experiment = TraceAgreement(n_units=8, cases=CASES[:2], n_networks=6)
+    monkeypatch.setattr(mechanism, "CASES", CASES[:2])
+    experiment = TraceAgreement(n_units=8, n_networks=6)
     data = verified(monkeypatch, experiment, "correlation")
     assert data.signs.dims == ("rule", "case", "network")
-    assert data.rule.values.tolist() == [*SINGLES, "learned"]
+    assert data.rule.values.tolist() == [*SINGLES, *NEW, "learned"]
     usual = data.signs.isel(case=0).mean("network")
     assert float(usual.sel(rule="(1,1)")) < float(usual.sel(rule="(1,5)"))
     # The rule of one term (1,3), twice as large, is that term's.
     same = data.sel(rule="learned"), data.sel(rule="(1,3)")
     np.testing.assert_allclose(*(one.signs.values for one in same))
+
+
+def test_predictions_are_for_what_was_not_used_to_find_them():
+    assert len(set(PAIRS)) == len(PAIRS) == 32
+    assert all(place > 0 or name in NEW for name, place in PAIRS)
+    experiment = PredictedComparison()
+    assert len(set(experiment.competitors)) == 32
+    contest = experiment.contest(PAIRS.index(("(3,3)", 7)))
+    assert contest.within.learner.exploration.amplitude == 4.0
+    assert contest.within.learner.dynamics.tau_filter == 20.0
+    slow = experiment.contest(PAIRS.index(("(1,5)", 4))).within.learner
+    assert slow.dynamics.tau_filter == 100.0 and slow.exploration.amplitude == 2.0
+    values = {"exploration": np.nan, "step": 0.1, "bound": 1e-3, "readout": np.nan}
+    rule = experiment.contest(0).rule(values, (0.5, 1.0))
+    assert np.argwhere(np.asarray(rule.coefficients)).tolist() == [[1, 7]]
+
+
+def test_predictions_are_recorded(monkeypatch):
+    few = {"pairs": PAIRS[:1] + PAIRS[-1:], "n_units": 8, "n_trials": 24}
+    tuning = PredictedTuning(search=Search((4, 2), (2, 3), (1, 3), 1, (2, 3)), **few)
+    tuned = verified(monkeypatch, tuning, "errors")
+    comparison = PredictedComparison(tuning=tuning, n_networks=4, **few)
+    judged = verified(monkeypatch, comparison, "errors", tuning=tuned)
+    assert judged.trials.dims == ("pair", "network")
+    assert judged.pair.values[1] == "(5,5), amplitude 4, τ_x 20 ms"
