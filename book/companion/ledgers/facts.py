@@ -17,6 +17,7 @@ from companion import (
     effects,
     gradients,
     learned_rule,
+    mechanism,
     meta_training,
     rule_dynamics,
     search,
@@ -63,6 +64,9 @@ GROUPS: dict[str, tuple[Callable, ...]] = {
         courses.Courses,
         course_comparison.CourseTuning,
         course_comparison.CourseComparison,
+        mechanism.TraceAgreement,
+        mechanism.PredictedTuning,
+        mechanism.PredictedComparison,
     ),
     "Analysis": (
         fixed_points.find_fixed_points,
