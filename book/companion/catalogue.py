@@ -19,7 +19,7 @@ from companion.estimators import EstimatorSignal
 from companion.experiment import Experiment
 from companion.gradients import GradientCost, GradientValidation, TangentGrowth
 from companion.learned_rule import MetaComparison, Selection, Shortlist
-from companion.mechanism import PredictedComparison, PredictedTuning, TraceAgreement
+from companion.mechanism import TraceAgreement
 from companion.meta_training import TASKS, SettingMap, Training
 from companion.miconi import Parity, SelectiveIntegration
 from companion.rule_comparison import RuleComparison, RuleTuning
@@ -85,8 +85,6 @@ EXPERIMENTS: dict[str, Experiment] = catalogued(
         *(Shortlist.of(task) for task in TASKS),
         *(Selection.of(task) for task in TASKS),
         TraceAgreement(),
-        PredictedTuning(),
-        PredictedComparison(),
         MetaComparison(),
         KnockOuts(),
         SparseRules(),

@@ -1,6 +1,6 @@
 """Which rule of `companion.meta_training` is kept, and at which rates rules are compared with it.
 
-It is the rule of the fifth attempt that chapter 07 lists, which chapters 08 to 10 take apart.
+It is the rule of the sixth attempt that chapter 07 lists, which chapters 08 to 10 take apart.
 
 Validation networks choose, test networks judge, and no network does both.
 """

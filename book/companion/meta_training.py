@@ -1,4 +1,4 @@
-"""A setting in which learning is likely, for chapter 07, and the outer loop of its fifth attempt.
+"""A setting in which learning is likely, for chapter 07, and the outer loop of its sixth attempt.
 
 The rules that this loop offers are chosen in `companion.learned_rule`; chapters 08 to 10 take the
 one of its choice apart. Chapter 07 itself is `companion.courses`.

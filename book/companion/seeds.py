@@ -35,7 +35,7 @@ SEEDS: dict[str, Seed] = {
     "test 3": Seed(19, "chapter 07: judged an earlier learned rule", retired=True),
     "test 4": Seed(26, "chapter 07: judged an earlier learned rule", retired=True),
     "test 5": Seed(27, "chapter 07: judged rates that were tuned in one round", retired=True),
-    "confirmation": Seed(28, "chapter 07: judged the fifth attempt once more", retired=True),
+    "confirmation": Seed(28, "chapter 07: judged the sixth attempt once more", retired=True),
     "test, association": Seed(29, "chapter 07: comparison of rules on delayed association"),
     "test, integration": Seed(30, "chapter 07: comparison of rules on evidence integration"),
     "choice of algorithms": Seed(31, "chapter 10: choice of the free numbers of algorithms"),

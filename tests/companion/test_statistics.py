@@ -6,6 +6,7 @@ from companion.statistics import (
     crossed_detectable,
     crossed_error,
     crossed_interval,
+    crossed_t_interval,
     detectable_difference,
     detectable_hazard_ratio,
     logrank,
@@ -307,3 +308,21 @@ def test_the_interval_of_a_rank_correlation_covers_it():
     assert 0.88 < np.mean(inside) < 0.99
     assert rank_interval([1, 2, 3, 4], [2, 3, 4, 5]).estimate == pytest.approx(1.0)
     assert np.isfinite(rank_interval([1, 2], [3, 2])).all(), "resamples of one pair are left out"
+
+
+def test_few_rules_have_an_interval_that_covers():
+    rng, inside, boots = np.random.default_rng(4), [], []
+    for _ in range(300):
+        gaps = _crossed(rng, n_networks=100, of_rules=8.0, of_networks=5.0)[:4]
+        told = crossed_t_interval(gaps, np.zeros(100))
+        drawn = crossed_interval(gaps, np.zeros(100), n_resamples=200)
+        inside.append(told.low <= 5 <= told.high)
+        boots.append(drawn.low <= 5 <= drawn.high)
+    # A standard error of .013; of four rules a bootstrap knows too little.
+    assert 0.91 < np.mean(inside) < 0.99
+    assert np.mean(boots) < np.mean(inside) - 0.05
+    wide, many = crossed_t_interval(gaps, 0.0, family=20), _crossed(rng, of_rules=0.0)
+    assert wide.high - wide.low > 2 * (told.high - told.low)
+    # Where rules do not differ it is the interval of paired networks.
+    alone = paired_interval(many.mean(axis=0), np.zeros(many.shape[1]))
+    assert crossed_t_interval(many, 0.0).high == pytest.approx(alone.high, abs=0.4)
