@@ -89,6 +89,9 @@ class TraceAgreement(Experiment):
     """Traces of first trials against those of the rule that is told the kicks.
 
     The learned rule is the one that comes with the package.
+
+    Attributes:
+        n_cases: how many of `CASES`, from the first on.
     """
 
     name = "trace_agreement"
@@ -104,21 +107,23 @@ class TraceAgreement(Experiment):
         ),
     }
 
+    n_cases: int = len(CASES)
     n_units: int = 100
     n_networks: int = 64
 
     def coordinates(self):
         return {
             "rule": [*TERMS, "learned"],
-            "case": [case_name(place) for place in range(len(CASES))],
+            "case": [case_name(place) for place in range(self.n_cases)],
             "network": range(self.n_networks),
         }
 
     def measure_one(self, index: int):
-        return self._agreement(index, self.n_networks)
+        return self._agreement(index, self.n_networks, self.n_cases)
 
     def measure_one_again(self, index: int, recorded: xr.Dataset):
-        few = self._agreement(index, min(8, self.n_networks))
+        # The first case alone, for each is a program of its own.
+        few = self._agreement(index, min(8, self.n_networks), 1)
         return {"correlation": few["correlation"]}
 
     def _theta(self, index: int) -> np.ndarray:
@@ -129,9 +134,9 @@ class TraceAgreement(Experiment):
         theta[TERMS[name]] = -1.0
         return theta
 
-    def _agreement(self, index: int, n: int) -> dict[str, np.ndarray]:
+    def _agreement(self, index: int, n: int, n_cases: int) -> dict[str, np.ndarray]:
         theta, found = self._theta(index), []
-        for place in range(len(CASES)):
+        for place in range(n_cases):
             setting = case_setting(place, self.n_units)
             rates, shifts, kicks = first_activity(setting, self.seeds["mechanism"], n)
             weights = setting.rule.trace.weights(rates.shape[1], setting.learner.dynamics)

@@ -168,7 +168,7 @@ def crossed_t_interval(samples, other, *, family: int = 1) -> Interval:
     n_rules, n_networks = gaps.shape
     _, of_networks, of_rules = _crossed_variances(gaps, 0.0, n_networks)
     parts = of_rules**2 / (n_rules - 1) + of_networks**2 / (n_networks - 1)
-    degrees = (of_rules + of_networks) ** 2 / parts
+    degrees = (of_rules + of_networks) ** 2 / parts if parts > 0 else np.inf
     reach = stats.t.ppf(1 - 0.025 / family, degrees) * np.sqrt(of_rules + of_networks)
     return Interval(float(gaps.mean()), float(gaps.mean() - reach), float(gaps.mean() + reach))
 

@@ -2,7 +2,6 @@ import numpy as np
 from companion import mechanism
 from companion.course_comparison import SINGLES
 from companion.mechanism import (
-    CASES,
     NEW,
     PAIRS,
     PredictedComparison,
@@ -68,8 +67,7 @@ def test_first_powers_know_less_of_the_kicks_and_records_are_verified(monkeypatc
     theta = np.zeros((6, 6))
     theta[1, 3] = -2.0
     monkeypatch.setattr(mechanism, "learned_rule", lambda: make_rule(theta))
-    monkeypatch.setattr(mechanism, "CASES", CASES[:2])
-    experiment = TraceAgreement(n_units=8, n_networks=6)
+    experiment = TraceAgreement(n_cases=2, n_units=8, n_networks=6)
     data = verified(monkeypatch, experiment, "correlation")
     assert data.signs.dims == ("rule", "case", "network")
     assert data.rule.values.tolist() == [*SINGLES, *NEW, "learned"]
