@@ -22,6 +22,8 @@ CONFIGURATION = ("_config.yml", "_toc.yml")
 LEFT_OUT = ("__pycache__", ".ipynb_checkpoints", "*.ipynb", "companion", "tools", "records")
 LEFT_OUT += ("parameters",)
 STATIC = "../../_static"  # as the interactive page, in book/pages, finds it
+# What chapter 07 offers to take away; it lies beside the chapter in what is built.
+LEARNED_RULE = Path("plasticity", "rules", "learned_association.csv")
 EXPLORE_DATA = Path("_static", "explore", "data.js")  # in what was built
 
 
@@ -52,6 +54,8 @@ def stage(root: Path, executed: Path, target: Path, static: str = STATIC) -> Non
         place = notebook.relative_to(root / "book")
         shown = with_parameter_table(nbformat.read(executed / place, as_version=4), notebook)
         nbformat.write(shown, folder / place)
+    if (root / LEARNED_RULE).exists():
+        shutil.copy(root / LEARNED_RULE, folder / "chapters")
     for name in CONFIGURATION:
         text = (root / name).read_text(encoding="utf-8")
         (target / name).write_text(flattened(text) if flat else text, encoding="utf-8")
