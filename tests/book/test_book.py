@@ -16,7 +16,7 @@ PAGES = [ROOT / "book" / "index.ipynb", *sorted((ROOT / "book" / "pages").glob("
 # The cell of parameters is folded when the book is built.
 FOLDED = {"hide-input", "hide-cell", "remove-input", "remove-cell", "parameters"}
 REMOVED = {"remove-input", "remove-cell"}
-WIDEST = 84  # characters of code that fit the box of a page at 1280 px
+WIDEST = 80  # characters of code that fit the box of a page at 1280 px
 PARAMETER = re.compile(r"\w+: (int|float|bool|str) = \S+  # \S.*")
 
 
