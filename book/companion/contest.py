@@ -298,9 +298,8 @@ class Score(NamedTuple):
 
 def share_at_bound(before, episode, outcome):
     """Share of the weights whose change is as large as the largest: of those at the bound."""
-    sizes = jnp.abs(outcome.change)
     # One synapse is always the largest; a clip makes many of them equal but for rounding.
-    return jnp.mean((sizes >= 0.999 * sizes.max()) & (sizes > 0))
+    return _share_near_largest(outcome.change, 0.999)
 
 
 def share_bent(before, episode, outcome):
@@ -308,8 +307,13 @@ def share_bent(before, episode, outcome):
 
     Under a soft bound that is in force these are |η e δ| ≥ c, which a hard clip would hold.
     """
-    sizes = jnp.abs(outcome.change)
-    return jnp.mean((sizes >= jnp.tanh(1.0) * sizes.max()) & (sizes > 0))
+    return _share_near_largest(outcome.change, jnp.tanh(1.0))
+
+
+def _share_near_largest(change, part):
+    """Share of the changes that are not zero and at least this part of the largest."""
+    sizes = jnp.abs(change)
+    return jnp.mean((sizes >= part * sizes.max()) & (sizes > 0))
 
 
 def play(contest: Contest, points, units, seed: int, runs, n_trials: int, observe=None) -> Score:

@@ -1,6 +1,6 @@
 """Chapter 07: rules that the outer loop learns, from several starts and many times.
 
-How they are judged is in `companion.learned_rules`, with the protocol.
+How they are judged is in `companion.course_comparison`, with the protocol.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from companion.compilation import double_precision
 from companion.experiment import Experiment, Variable
 from companion.seeds import seed
 from companion.settings import brief_setting
-from companion.tuning import activity_moments, first_activity
+from companion.tuning import activity_moments, first_activity, moments_of_pairs
 from plasticity.learning.setting import Setting
 from plasticity.meta.estimators import Pathwise
 from plasticity.meta.train import MetaTraining, MetaTrainingResult, meta_train
@@ -52,9 +52,7 @@ def trace_correlations(thetas, setting: Setting, number: int, n: int = 16) -> np
     Of Σ_kℓ θ_kℓ r_j^k Δ_i^ℓ over synapses, steps and first trials of n networks, not centred.
     """
     rates, shifts, _ = first_activity(setting, number, n)
-    moments = activity_moments(rates, shifts, 5)
-    sums = np.add.outer(np.arange(6), np.arange(6))
-    pairs = moments[sums[:, None, :, None], sums[None, :, None, :]]  # k, ℓ, m, n
+    pairs = moments_of_pairs(activity_moments(rates, shifts, 5))
     products = np.einsum("akl,bmn,klmn->ab", thetas, thetas, pairs, optimize=True)
     norms = np.sqrt(np.diag(products))
     return products / np.outer(norms, norms)

@@ -56,6 +56,13 @@ def activity_moments(rates: np.ndarray, shifts: np.ndarray, degree: int) -> np.n
     return np.einsum("pbt,qbt->pq", by_rate, by_shift) / by_rate[0].size
 
 
+def moments_of_pairs(moments: np.ndarray) -> np.ndarray:
+    """Means of products of terms (k, ℓ) and (m, n), (d+1,) * 4, from `activity_moments`."""
+    powers = np.arange((len(moments) + 1) // 2)
+    sums = np.add.outer(powers, powers)
+    return moments[sums[:, None, :, None], sums[None, :, None, :]]
+
+
 def integrand_size(setting: Setting, rule: Rule, *, seed: int = VALIDATION, n: int = 4) -> float:
     """r.m.s. over synapses, steps and first trials of Σ θ_kℓ r_j^k Δ_i^ℓ (Δ_i → −kick_i).
 
@@ -66,10 +73,8 @@ def integrand_size(setting: Setting, rule: Rule, *, seed: int = VALIDATION, n: i
     """
     rates, shifts, kicks = first_activity(setting, seed, n)
     theta = np.asarray(rule.coefficients, float)
-    d = len(theta)
-    moments = activity_moments(rates, -kicks if rule.trace.of_kicks else shifts, d - 1)
-    sums = np.add.outer(np.arange(d), np.arange(d))
-    pairs = moments[sums[:, None, :, None], sums[None, :, None, :]]  # k, ℓ, m, n
+    moved = -kicks if rule.trace.of_kicks else shifts
+    pairs = moments_of_pairs(activity_moments(rates, moved, len(theta) - 1))
     square = float(np.einsum("kl,mn,klmn->", theta, theta, pairs))
     require(square > 0, "a rule that moves weights", square, "give a coefficient other than zero")
     return square**0.5
