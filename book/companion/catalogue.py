@@ -19,9 +19,10 @@ from companion.estimators import EstimatorSignal
 from companion.experiment import Experiment
 from companion.gradients import GradientCost, GradientValidation, TangentGrowth
 from companion.learned_rule import MetaComparison, Selection, Shortlist
-from companion.mechanism import TraceAgreement
+from companion.mechanism import PredictedComparison, PredictedTuning, TraceAgreement
 from companion.meta_training import TASKS, SettingMap, Training
 from companion.miconi import Parity, SelectiveIntegration
+from companion.race import Race, RaceTuning
 from companion.rule_comparison import RuleComparison, RuleTuning
 from companion.rule_dynamics import RuleDynamics
 from companion.settings import QUIRKS, SELECTIVE
@@ -76,15 +77,19 @@ EXPERIMENTS: dict[str, Experiment] = catalogued(
         GradientValidation(),
         TangentGrowth(),
         GradientCost(),
-        EstimatorSignal(),
         SettingMap(),
         *(Training.of(task) for task in TASKS),
         Courses(),
+        EstimatorSignal(),
+        RaceTuning(),
+        Race(),
         *(CourseTuning(bounded=bounded) for bounded in BOUNDED),
         *(CourseComparison.of(CourseTuning(bounded=bounded)) for bounded in BOUNDED),
         *(Shortlist.of(task) for task in TASKS),
         *(Selection.of(task) for task in TASKS),
         TraceAgreement(),
+        PredictedTuning(),
+        PredictedComparison(),
         MetaComparison(),
         KnockOuts(),
         SparseRules(),

@@ -9,7 +9,12 @@ import jax
 import numpy as np
 
 from plasticity.learning.setting import Setting
-from plasticity.meta.estimators import EvolutionStrategy, Pathwise
+from plasticity.meta.estimators import (
+    Estimator,
+    EvolutionStrategy,
+    ExplicitTrace,
+    Pathwise,
+)
 from plasticity.meta.score_function import (
     ParameterScore,
     Scores,
@@ -18,13 +23,9 @@ from plasticity.meta.score_function import (
     score_gradients,
 )
 
-REFERENCE = "evolution 0.4"
+REFERENCE = "pathwise"
 _TOGETHER = 48
-_VARIANTS = {
-    "no baseline": {"baseline": "none"},
-    "all rewards": {"credit": "all"},
-    "immediate": {"credit": "immediate"},
-}
+_VARIANTS = {"no baseline": {"baseline": "none"}, "immediate": {"credit": "immediate"}}
 
 
 class Sample(NamedTuple):
@@ -45,8 +46,8 @@ class Sampler(NamedTuple):
     """Lifetimes that are simulated once, and the estimates made of them.
 
     Attributes:
-        kind: "weight", "carried", "parameter", "evolution" or "pathwise".
-        size: σ or the spread; none for pathwise.
+        kind: "weight", "carried", "parameter", "evolution", "pathwise" or "explicit".
+        size: σ or the spread; none for the last two.
         variants: of how rewards are credited, each a case of its own.
         n_units: N if not that of the experiment; such cases have no reference direction.
     """
@@ -78,14 +79,26 @@ class Sampler(NamedTuple):
         parts = np.array_split(np.array(lifetimes), max(2, len(lifetimes) // _TOGETHER))
         arguments = [setting.arguments(seed, part) for part in parts]
         nested = tuple(tuple(numbers) for numbers in scale.tolist())
-        sample = self._whole if self.kind in ("evolution", "pathwise") else self._scored
+        scored = self.kind in ("weight", "carried", "parameter")
+        sample = self._scored if scored else self._whole
         gradients, returns, cost = sample(nested, arguments, horizons)
         flat = [g.reshape(*g.shape[:2], -1) / scale.ravel() for g in gradients]
         return Sample(flat, returns, np.array(cost))
 
+    def estimator(self, scale: tuple[tuple[float, ...], ...]) -> Estimator:
+        """The estimator in coordinates of such a scale."""
+        return {
+            "pathwise": lambda: Pathwise(),
+            "evolution": lambda: EvolutionStrategy(spread=self.size, scale=scale),
+            "parameter": lambda: ParameterScore(spread=self.size, scale=scale),
+            "weight": lambda: WeightScore(sigma=self.size),
+            "carried": lambda: WeightScore(sigma=self.size, carry=True),
+            "explicit": lambda: ExplicitTrace(),
+        }[self.kind]()
+
     def _whole(self, scale, arguments, horizons) -> Sample:
         """Estimators of whole lifetimes, simulated anew for every horizon."""
-        estimator = EvolutionStrategy(spread=self.size, scale=scale) if self.size else Pathwise()
+        estimator = self.estimator(scale)
         timed = [_timed(estimator, arguments, horizon) for horizon in horizons]
         gradients = [
             np.where(estimate.finite[:, None, None], estimate.gradients, np.nan)[None]
@@ -96,11 +109,7 @@ class Sampler(NamedTuple):
 
     def _scored(self, scale, arguments, horizons) -> Sample:
         """Score functions: first trials of the longest lifetimes serve every horizon."""
-        estimator = {
-            "weight": WeightScore(sigma=self.size),
-            "carried": WeightScore(sigma=self.size, carry=True),
-            "parameter": ParameterScore(spread=self.size, scale=scale),
-        }[self.kind]
+        estimator = self.estimator(scale)
         longest = max(horizons)
         whole, seconds = _timed(partial(sample_scores, estimator), arguments, longest)
         cut = [Scores(*(a[:, :horizon] for a in whole[:3]), whole.finite) for horizon in horizons]
@@ -113,24 +122,26 @@ class Sampler(NamedTuple):
         return np.where(scores.finite[None, :, None, None], np.stack(each), np.nan)
 
 
+MIDDLE = 1e-3  # σ that is looked at more closely
+
+
 def samplers(
-    sigmas: tuple[float, ...] = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2), smaller: tuple[int, ...] = (25, 50)
+    sigmas: tuple[float, ...] = (3e-4, MIDDLE, 3e-3), smaller: tuple[int, ...] = (25, 50)
 ) -> tuple[Sampler, ...]:
     """What the book compares: all estimators at N, that on weights in smaller networks as well.
 
     The one at σ = 10⁻³ also with rewards credited in other ways and with U carried.
     """
-    middle = 1e-3
+    scores = [Sampler("weight", s, ("", *_VARIANTS) if s == MIDDLE else ("",)) for s in sigmas]
     return (
-        Sampler("evolution", 0.4),
-        Sampler("evolution", 0.1),
-        Sampler("evolution", 1.0),
         Sampler("pathwise"),
-        Sampler("parameter", 0.4),
-        Sampler("parameter", 1.0),
-        *(Sampler("weight", s, ("", *_VARIANTS) if s == middle else ("",)) for s in sigmas),
-        Sampler("carried", middle),
-        *(Sampler("weight", middle, n_units=n) for n in smaller),
+        Sampler("evolution", 0.1),
+        Sampler("evolution", 0.3),
+        Sampler("parameter", 0.3),
+        *scores,
+        Sampler("carried", MIDDLE),
+        Sampler("explicit"),
+        *(Sampler("weight", MIDDLE, n_units=n) for n in smaller),
     )
 
 

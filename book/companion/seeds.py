@@ -22,7 +22,7 @@ SEEDS: dict[str, Seed] = {
     "rules": Seed(3, "chapter 02: comparison of rules at those rates"),
     "validation of gradients": Seed(4, "chapter 04: networks whose tangents are checked"),
     "growth": Seed(5, "chapter 04: growth of tangents"),
-    "estimators": Seed(6, "chapter 06: lifetimes whose gradients are estimated"),
+    "estimators 1": Seed(6, "chapter 06: gradients at θ_33 = −1, of another design", retired=True),
     "map": Seed(10, "chapter 07: map of settings"),
     "training": Seed(11, "chapter 07: networks of the outer loop"),
     "validation": Seed(12, "chapters 07 and 08: choice of rules and of learning rates"),
@@ -52,6 +52,11 @@ SEEDS: dict[str, Seed] = {
     "mechanism": Seed(46, "chapter 08: networks whose traces are compared with their kicks"),
     "choice elsewhere": Seed(47, "chapter 08: choice of steps and bounds under other kicks"),
     "terms elsewhere": Seed(48, "chapter 08: terms under other filters and kicks"),
+    "estimators": Seed(49, "chapter 06: lifetimes whose gradients are estimated"),
+    "choice of first steps": Seed(50, "chapter 06: choice of step sizes of methods that race"),
+    "race": Seed(51, "chapter 06: rules that methods learned in the same time"),
+    "race, courses": Seed(120, "chapter 06: networks of the race's courses, 120 to 124"),
+    "race, tried": Seed(125, "chapter 06: networks of courses that try step sizes"),
     "courses": Seed(100, "chapter 07: networks of courses of the outer loop, 100 to 115"),
 }
 
