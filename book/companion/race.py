@@ -18,7 +18,7 @@ a quarter as many networks with each of its 14 candidates.
 
 *Starts*: those of `companion.places`.
 
-*Judge*: trials to criterion, restricted to 300, of the last average of ψ on 256 networks that chose
+*Judge*: trials to criterion, restricted to 300, of the last average of ψ on 128 networks that chose
 nothing; five courses a method, which share their networks from method to method. The mean over
 courses, less that of pathwise, with a 95% interval by t over courses and networks together,
 corrected for the six methods: below zero a method is faster, above it slower, and if it holds zero,
@@ -29,7 +29,7 @@ it cannot be told which. A course that breaks off, for most of its lifetimes are
 """
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import product
 from typing import NamedTuple
 
@@ -127,8 +127,8 @@ class _Raced(Experiment):
     n_units: int = 100
     n_networks: int = 32
     n_trials: int = 60
-    budget: float = 40.0
-    n_judges: int = 256
+    budget: float = 30.0
+    n_judges: int = 128
     judged_trials: int = 300
 
     def coordinates(self):
@@ -195,7 +195,7 @@ class _Raced(Experiment):
             "broken": broken,
             "trials": trials,
             "reached": reached,
-            "started": self._judged(start.ravel())[0],
+            "started": self._started(tuple(start.ravel().tolist())),
             "errors": errors,
         } | self._small_course(index, start, step)
 
@@ -213,6 +213,11 @@ class _Raced(Experiment):
         met = surviving_trials(lifetimes)
         errors = np.asarray(lifetimes.errors)[:_KEPT, :VERIFIED]
         return met.trials, met.reached, errors
+
+    @cache  # noqa: B019 - one of a few experiments, which live as long as the process
+    def _started(self, psi: tuple[float, ...]) -> np.ndarray:
+        """Trials to criterion of the rule that courses begin with."""
+        return self._judged(np.array(psi))[0]
 
     def _rule(self, psi: np.ndarray) -> Rule:
         return rule_at(psi.reshape(self.sizes.shape), self.sizes)
@@ -286,7 +291,6 @@ class RaceTuning(_Raced):
     seeds = {"courses": seed("race, tried"), "judges": seed("choice of first steps")}
 
     steps: tuple[float, ...] = STEPS
-    n_judges: int = 128
 
     @property
     def entries(self) -> list[tuple[str, str, float]]:

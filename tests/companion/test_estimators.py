@@ -10,20 +10,21 @@ from companion import toys
 from companion.estimator_samples import Sampler
 from companion.estimators import EstimatorSignal
 from companion.signal_to_noise import alignment, normalised, signal_to_noise
+from courses_stub import COURSES
 from small_records import refused, verified
 
-WHICH = (Sampler("evolution", 0.4), Sampler("weight", 1e-3, ("", "no baseline")))
+WHICH = (Sampler("pathwise"), Sampler("weight", 1e-3, ("", "no baseline")))
 
 
 SMALL = EstimatorSignal(
-    learning_rates=(0.01,), which=WHICH, n_units=8, n_lifetimes=4, n_reference=4, horizons=(4,)
+    places=("half-way",), which=WHICH, n_units=8, n_lifetimes=4, n_reference=4, horizons=(4,)
 )
 
 
 def test_signal_can_be_recorded_and_verified(monkeypatch):
-    data = verified(monkeypatch, SMALL, "first_gradients")
-    assert SMALL.estimators == ["evolution 0.4", "weight 0.001", "weight 0.001, no baseline"]
-    assert data.case.values.tolist() == [f"{name}, η = 0.01" for name in SMALL.estimators]
+    data = verified(monkeypatch, SMALL, "first_gradients", courses=COURSES)
+    assert SMALL.estimators == ["pathwise", "weight 0.001", "weight 0.001, no baseline"]
+    assert data.case.values.tolist() == [f"{name}, half-way" for name in SMALL.estimators]
     assert data["mean"].shape == (3, 1, 2, 2, 36)
     assert data.gain.shape == (3, 2, 3, 2)
     # So small a noise does little to so few trials, and the baseline leaves returns alone.
@@ -32,34 +33,35 @@ def test_signal_can_be_recorded_and_verified(monkeypatch):
     assert (data.norms[1] != data.norms[2]).all()
     # float32 keeps seven digits of unit vectors over four trials.
     with jax.enable_x64(False):
-        again = SMALL.measure_again(np.arange(3), data)
+        again = SMALL.measure_again(np.arange(3), data, courses=COURSES)
     assert 0 < np.abs(again["first_gradients"] - data.first_gradients).max() < 1e-4
     turned = data.copy(deep=True)
     turned["first_gradients"].values[...] = data.first_gradients.values[..., ::-1]
-    refused(monkeypatch, SMALL, turned, "first_gradients", tolerance=1e-4)
+    options = {"tolerance": 1e-4, "courses": COURSES}
+    refused(monkeypatch, SMALL, turned, "first_gradients", **options)
 
 
 def test_cases_that_share_lifetimes_are_measured_together():
     assert [part.tolist() for part in SMALL.parts()] == [[0], [1, 2]]
     book = EstimatorSignal()
     assert np.concatenate(book.parts()).tolist() == list(range(book.length))
-    assert len(book.parts()) == len(book.learning_rates) * len(book.which)
-    one = SMALL.measure(np.array([2]))
-    both = SMALL.measure(np.array([1, 2]))
+    assert len(book.parts()) == len(book.places) * len(book.which)
+    one = SMALL.measure(np.array([2]), courses=COURSES)
+    both = SMALL.measure(np.array([1, 2]), courses=COURSES)
     for name in one.keys() - {"cost"}:
         np.testing.assert_array_equal(one[name][0], both[name][1], err_msg=name)
 
 
-def test_a_case_is_a_rate_and_an_estimator():
-    two = dataclasses.replace(SMALL, learning_rates=(0.01, 0.02))
+def test_a_case_is_a_place_and_an_estimator():
+    two = dataclasses.replace(SMALL, places=("near zero", "half-way"))
     numbers = np.arange(6.0)
     data = xr.Dataset({"cost": ("case", numbers)}, {"case": two.coordinates()["case"]})
-    assert two.by_rate(data).cost.sel(rate=0.02, estimator="weight 0.001") == 4
-    assert data.case.values[4] == "weight 0.001, η = 0.02"
+    assert two.by_place(data).cost.sel(place="half-way", estimator="weight 0.001") == 4
+    assert data.case.values[4] == "weight 0.001, half-way"
 
 
 def test_the_reference_comes_first():
-    with pytest.raises(ValueError, match="evolution 0.4 first"):
+    with pytest.raises(ValueError, match="pathwise first"):
         EstimatorSignal(which=WHICH[1:])
 
 

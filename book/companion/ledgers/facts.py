@@ -19,10 +19,12 @@ from companion import (
     learned_rule,
     mechanism,
     meta_training,
+    race,
     rule_dynamics,
     search,
     settings,
 )
+from companion import estimators as estimator_signal
 from companion import experiment as experiments
 from companion import statistics as resampling
 from plasticity.dynamics import fixed_points, points, portrait
@@ -54,6 +56,9 @@ GROUPS: dict[str, tuple[Callable, ...]] = {
         estimators.EvolutionStrategy,
         score_function.WeightScore,
         score_function.ParameterScore,
+        estimator_signal.EstimatorSignal,
+        race.RaceTuning,
+        race.Race,
     ),
     "Outer loop": (
         train.MetaTraining,
