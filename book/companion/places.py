@@ -39,7 +39,7 @@ def place_coordinates(place: str, courses: xr.Dataset) -> np.ndarray:
     course = courses.sel(course=_COURSE)
     trials = course.trials
     middle = (trials[0] + trials.min()) / 2
-    turn = course.evaluation[int(abs(trials - middle).argmin())]
+    turn = course.evaluation[int(abs(trials - middle).values.argmin())]
     half = course.averaged.sel(iterate=turn).values[:36].reshape(6, 6)
     return {"near zero": _NEAR * drawn / np.linalg.norm(drawn), "half-way": half}[place]
 

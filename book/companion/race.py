@@ -306,7 +306,7 @@ class RaceTuning(_Raced):
     def best_step(self, method: str, place: str, tuning: xr.Dataset) -> float:
         """The step size whose course ended with the fewest trials to criterion."""
         labels = [", ".join(map(str, (method, place, step))) for step in self.steps]
-        return self.steps[int(tuning.trials.sel(course=labels).mean("network").argmin())]
+        return self.steps[int(tuning.trials.sel(course=labels).mean("network").values.argmin())]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,7 +34,7 @@ def test_half_way_is_the_evaluated_average_nearest_to_the_middle():
         place_coordinates("half-way", COURSES), AVERAGED[0, 1, :36].reshape(6, 6)
     )
     later = COURSES.copy(deep=True)
-    later.trials.values[0, 1] = 99.0
+    later.trials.values[0] = [100.0, 20.0, 70.0]
     np.testing.assert_array_equal(
         place_coordinates("half-way", later), AVERAGED[0, 3, :36].reshape(6, 6)
     )
