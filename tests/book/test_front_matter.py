@@ -10,6 +10,7 @@ import tomllib
 from pathlib import Path
 from typing import get_type_hints
 
+import building
 import companion
 import docstrings
 import jsonschema
@@ -48,6 +49,53 @@ def test_numbers_of_the_claims_are_glued_by_chapters():
         cells = nbformat.read(path, as_version=4).cells
         data = [o.get("metadata", {}) for c in cells for o in c.get("outputs", [])]
         assert key in [d["scrapbook"]["name"] for d in data if "scrapbook" in d], (path.name, key)
+
+
+# Glossary
+
+
+def _terms(glossary: str) -> list[str]:
+    return re.findall(r"^([^\n:`#]+)\n: ", glossary, flags=re.M)
+
+
+def _prose(path: Path) -> str:
+    """What a page says in words, with ⟦term⟧ for a link to the glossary."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".ipynb":
+        cells = nbformat.reads(text, as_version=4).cells
+        text = "\n\n".join(c.source for c in cells if c.cell_type == "markdown")
+    for pattern in (r"^```.*?^```", r"\$\$.*?\$\$", r"^#.*?$", r"\$[^$]*\$"):
+        text = re.sub(pattern, " ", text, flags=re.M | re.S)
+    text = re.sub(r"\{term\}`(?:[^`<]*<)?([^`<>]*)>?`", r"⟦\1⟧", text)
+    return re.sub(r"\{[\w:-]+\}`[^`]*`|`[^`]*`", " ", text)
+
+
+def _unlinked(terms: list[str], pages: list[Path]) -> list[str]:
+    """Terms whose first use, in the order of the pages, does not link to the glossary."""
+    prose, missing = {page: re.sub(r"\s+", " ", _prose(page)) for page in pages}, []
+    for term in terms:
+        used = re.compile(rf"⟦{term}⟧|(?<![\w-]){term}(?:s|es)?(?![\w-])", re.I)
+        found = ((page.stem, used.search(text)) for page, text in prose.items())
+        first = next(((name, at[0]) for name, at in found if at), ("no page", ""))
+        if not first[1].startswith("⟦"):
+            missing.append(f"{term}: {first[0]}")
+    return missing
+
+
+def test_the_first_use_of_a_term_links_to_the_glossary(tmp_path):
+    terms = _terms((PAGES / "glossary.md").read_text(encoding="utf-8"))
+    assert len(terms) > 20 and terms == sorted(terms, key=str.lower)
+    files = [next(ROOT.glob(f"{page}.*")) for page in building.pages(ROOT)]
+    assert _unlinked(terms, [file for file in files if file.stem != "glossary"]) == []
+    # The control: a page that uses a term before it links to it, and one that never does.
+    (tmp_path / "a.md").write_text("# A kick\n\nTwo kicks, `kick`, and then a {term}`kick`.")
+    (tmp_path / "b.md").write_text("A {term}`course of *learning* <course>`, and a course.")
+    pages = [tmp_path / "a.md", tmp_path / "b.md"]
+    assert _unlinked(["kick", "course", "horizon"], pages) == ["kick: a", "horizon: no page"]
+
+
+def test_the_background_is_short():
+    assert len(re.sub(r"[⟦⟧]", "", _prose(PAGES / "background.md")).split()) <= 700
 
 
 # Facts ledger
