@@ -98,6 +98,24 @@ def test_the_background_is_short():
     assert len(re.sub(r"[⟦⟧]", "", _prose(PAGES / "background.md")).split()) <= 700
 
 
+# From scratch
+
+
+def test_the_page_from_scratch_is_short_and_needs_no_package():
+    cells = nbformat.read(PAGES / "from_scratch.ipynb", as_version=4).cells
+    tags = {"parameters", "remove-cell"}
+    code = [
+        c.source
+        for c in cells
+        if c.cell_type == "code" and not tags & set(c.metadata.get("tags", []))
+    ]
+    text = "\n".join(code)
+    assert not re.search(r"\b(plasticity|companion)\b", text)
+    numpy_part, jax_part = text.split("import jax\n")
+    lines = [sum(map(bool, part.split("\n"))) for part in (numpy_part, jax_part)]
+    assert lines[0] <= 100 and lines[1] + 1 <= 60, lines
+
+
 # Facts ledger
 
 
