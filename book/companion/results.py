@@ -32,11 +32,15 @@ _verified: dict[Experiment, xr.Dataset] = {}
 def result(experiment: Experiment, *, recorded: bool = True) -> xr.Dataset:
     """What an experiment gives: from its record, some of it measured again; or all measured now.
 
+    Args:
+        recorded: whether there has to be a record. Otherwise one is used if it was made with the
+            same parameters, and what none holds is measured.
+
     Raises:
         FileNotFoundError: there is no record.
         ValueError: as in `recorded_result` and `verify`.
     """
-    if not recorded:
+    if not recorded and not _has_record(experiment):
         return measured(experiment)
     if experiment not in _verified:
         data = recorded_result(experiment)

@@ -15,6 +15,7 @@ from pathlib import Path
 import nbformat
 import yaml
 from parameter_tables import with_parameter_table
+from parameter_values import quick
 
 TOOLS = Path(__file__).resolve().parent
 CONFIGURATION = ("_config.yml", "_toc.yml")
@@ -50,9 +51,11 @@ def stage(root: Path, executed: Path, target: Path, static: str = STATIC) -> Non
     flat = static != STATIC
     folder = target if flat else target / "book"
     shutil.copytree(root / "book", folder, ignore=shutil.ignore_patterns(*LEFT_OUT))
+    small = quick(root)
     for notebook in notebooks(root):
         place = notebook.relative_to(root / "book")
-        shown = with_parameter_table(nbformat.read(executed / place, as_version=4), notebook)
+        given = nbformat.read(executed / place, as_version=4)
+        shown = with_parameter_table(given, notebook, small.get(notebook.stem, {}))
         nbformat.write(shown, folder / place)
     if (root / LEARNED_RULE).exists():
         shutil.copy(root / LEARNED_RULE, folder / "chapters")

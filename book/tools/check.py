@@ -1,8 +1,9 @@
 """All that `make test` runs, two at a time; after a failure, told at once, nothing new begins.
 
 The unit tests; every committed notebook against its printed outputs; every chapter at its quick
-parameters; the build of the book, warnings as errors; its pages in a browser; and, if the other end
-of the Pythons that pyproject.toml allows is there, every test of the library once under that one.
+parameters, but for the one that the command on its page changes; the build of the book, warnings as
+errors; its pages in a browser; and, if the other end of the Pythons that pyproject.toml allows is
+there, every test of the library once under that one.
 
 Exit status: 0, or 1 if something failed.
 """
@@ -21,6 +22,7 @@ from pathlib import Path
 from building import notebooks
 from compiling import compile_quickly, keep_compiled_programs
 from environment import ROOT, settle
+from parameter_tables import example
 from parameter_values import checked, quick
 from phases import Ended, Task, interruptible, print_times, report, run_tasks
 from running import chapter_task, longest_first
@@ -60,7 +62,7 @@ def tasks(root: Path = ROOT) -> list[Task]:
         chapter_task(
             page,
             root / "_build" / "quick" / page.relative_to(root / "book"),
-            checked(page, small[page.stem]),
+            checked(page, small[page.stem] | dict([example(page, small[page.stem])])),
             phase="quick chapters",
         )
         for page in pages

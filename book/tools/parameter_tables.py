@@ -1,6 +1,7 @@
 """The table of its parameters that every chapter shows, made from the chapter when it is built."""
 
 import copy
+from collections.abc import Mapping
 from pathlib import Path
 
 import nbformat
@@ -17,30 +18,44 @@ def declared(notebook: Path) -> dict[str, dict]:
     return papermill.inspect_notebook(str(notebook))
 
 
-def parameter_table(notebook: Path) -> str:
-    """A folded box in MyST: name, type, default and meaning of each, and a command that runs."""
+def example(notebook: Path, small: Mapping[str, str]) -> tuple[str, str]:
+    """A parameter and a value that is worth a try beside the quick ones, ``small``.
+
+    The first whole number, and one more; else the first number, and half as much again; else the
+    first that is quick.
+    """
     parameters = declared(notebook)
+    for kind, other in (("int", lambda n: n + 1), ("float", lambda x: 1.5 * x)):
+        for name, p in parameters.items():
+            if p["inferred_type_name"] == kind:
+                return name, f"{other(float(small.get(name, p['default']))):g}"
+    return next(iter(small.items()))
+
+
+def parameter_table(notebook: Path, small: Mapping[str, str]) -> str:
+    """A folded box in MyST: name, type, default and meaning of each, and a command that runs."""
     rows = [
         f"| `{name}` | {p['inferred_type_name']} | `{p['default']}` | {_escaped(p['help'])} |"
-        for name, p in parameters.items()
+        for name, p in declared(notebook).items()
     ]
     number = notebook.stem.split("_")[0]
-    changed = _example(parameters)
     lines = [
         f":::{{dropdown}} {TITLE}",
         "| name | type | default | meaning |",
         "|---|---|---|---|",
         *rows,
         "",
-        "At full size, but for one of them (several are separated by spaces; a text may have",
-        "spaces as well, and needs no quotation marks):",
+        "Small, with everything computed anew, but for one of them (several are separated by",
+        "spaces; a text may have spaces as well, and needs no quotation marks):",
         "",
         "```",
-        f'make run CHAPTER={number} DEFAULTS=1 P="{changed}"',
+        'make run CHAPTER={} P="{}={}"'.format(number, *example(notebook, small)),
         "```",
         "",
-        f"Small, with everything computed anew: `make run CHAPTER={number}`. The executed notebook",
-        f"lands in `_build/run/{notebook.parent.name}/{notebook.name}`.",
+        f"The executed notebook lands in `_build/run/{notebook.parent.name}/{notebook.name}`. With",
+        "`DEFAULTS=1` as well, the other parameters are those of the table: what a record holds is",
+        "loaded, and what none holds is computed, which can take hours. Checks that are made at",
+        "the defaults alone are left out then.",
         "",
         "On Binder the package is there; on Colab the first cell of the notebook installs it.",
         ":::",
@@ -48,7 +63,9 @@ def parameter_table(notebook: Path) -> str:
     return "\n".join(lines)
 
 
-def with_parameter_table(executed: nbformat.NotebookNode, notebook: Path) -> nbformat.NotebookNode:
+def with_parameter_table(
+    executed: nbformat.NotebookNode, notebook: Path, small: Mapping[str, str]
+) -> nbformat.NotebookNode:
     """A copy of an executed chapter in which the table of ``notebook`` follows the parameters.
 
     The cell of parameters itself is folded. A page without parameters stays as it is.
@@ -57,22 +74,10 @@ def with_parameter_table(executed: nbformat.NotebookNode, notebook: Path) -> nbf
     for place, cell in enumerate(shown.cells):
         if "parameters" in cell.metadata.get("tags", []):
             cell.metadata["tags"] = [*cell.metadata["tags"], "hide-cell"]
-            table = nbformat.v4.new_markdown_cell(parameter_table(notebook))
-            shown.cells.insert(place + 1, table)
+            box = nbformat.v4.new_markdown_cell(parameter_table(notebook, small))
+            shown.cells.insert(place + 1, box)
             break
     return shown
-
-
-def _example(parameters: dict[str, dict]) -> str:
-    # The first number, halved, or the first switch, thrown: what any chapter has.
-    for name, p in parameters.items():
-        if p["inferred_type_name"] in ("int", "float"):
-            half = float(p["default"]) / 2
-            return f"{name}={int(half) if p['inferred_type_name'] == 'int' else half:g}"
-    for name, p in parameters.items():
-        if p["inferred_type_name"] == "bool":
-            return f"{name}={p['default'] != 'True'}"
-    return "NAME=VALUE"
 
 
 def _escaped(text: str) -> str:

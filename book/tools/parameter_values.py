@@ -129,6 +129,23 @@ def checked(notebook: Path, texts: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
+def live(notebook: Path, values: dict[str, Any]) -> dict[str, bool]:
+    """``recorded`` is False where other parameters are asked for, and nothing is said of records.
+
+    What a record holds nevertheless is loaded: see `companion.results.result`.
+    """
+    there = declared(notebook)
+    if "recorded" not in there or "recorded" in values:
+        return {}
+    defaults = checked(notebook, {n: there[n]["default"].strip("\"'") for n in values})
+    changed = [name for name in values if values[name] != defaults[name]]
+    if not changed:
+        return {}
+    what = f"{notebook.stem} is asked for another {', '.join(changed)}"
+    print(f"{what}: what no record holds is computed now, which can take long")
+    return {"recorded": False}
+
+
 def _path(what: str, text: str) -> str:
     path = Path(text).absolute()
     try:

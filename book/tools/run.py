@@ -25,7 +25,7 @@ from building import notebooks as chapters  # noqa: E402
 from compiling import compile_quickly, keep_compiled_programs  # noqa: E402
 from environment import settle  # noqa: E402
 from neurolibre import export  # noqa: E402
-from parameter_values import BadRequest, checked, given, quick  # noqa: E402
+from parameter_values import BadRequest, checked, given, live, quick  # noqa: E402
 from phases import interruptible, print_times, timed  # noqa: E402
 from printing import print_book  # noqa: E402
 from running import execute_all  # noqa: E402
@@ -77,6 +77,8 @@ def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
             )
         small = quick(root) if request.quick else {}
         values = {n.stem: checked(n, small.get(n.stem, {}) | texts) for n in notebooks}
+        for notebook in notebooks:
+            values[notebook.stem] |= live(notebook, values[notebook.stem])
     except BadRequest as error:
         print(error, file=sys.stderr)
         return 2

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import get_type_hints
 
 import building
+import check
 import companion
 import docstrings
 import jsonschema
@@ -19,6 +20,7 @@ import nbformat
 import numpy as np
 import papermill
 import parameter_tables
+import parameter_values
 import pytest
 import yaml
 from companion import figures, record, settings
@@ -294,7 +296,8 @@ Returns:
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
 def test_the_table_of_parameters_is_that_of_the_chapter(path):
     notebook = nbformat.read(path, as_version=4)
-    shown = parameter_tables.with_parameter_table(notebook, path)
+    small = parameter_values.quick(ROOT)[path.stem]
+    shown = parameter_tables.with_parameter_table(notebook, path, small)
     assert len(shown.cells) == len(notebook.cells) + 1
     nbformat.validate(shown)
     (box,) = [c.source for c in shown.cells if parameter_tables.TITLE in c.source]
@@ -303,14 +306,18 @@ def test_the_table_of_parameters_is_that_of_the_chapter(path):
     assert rows == [
         (name, p["inferred_type_name"], p["default"], p["help"]) for name, p in declared.items()
     ]
-    changed = re.search(r'P="(\w+)=(.*)"', box)
-    assert changed[1] in declared and changed[2] != declared[changed[1]]["default"]
+    command = re.search(r'^make run CHAPTER=(\w+) P="(\w+)=(.*)"$', box, re.MULTILINE)
+    assert path.stem.startswith(command[1]) and declared[command[2]]["default"] != command[3]
+    # What `make test` runs of this chapter is what its page prints.
+    (task,) = [t for t in check.tasks() if t.phase == "quick chapters" and t.name == path.stem]
+    printed = parameter_values.checked(path, small | {command[2]: command[3]})
+    assert json.loads(task.command[-1]) == printed
 
 
 def test_a_page_without_parameters_has_no_table():
     path = BOOK / "index.ipynb"
     notebook = nbformat.read(path, as_version=4)
-    assert parameter_tables.with_parameter_table(notebook, path) == notebook
+    assert parameter_tables.with_parameter_table(notebook, path, {}) == notebook
 
 
 def test_signed_quantities_have_one_colour_scale():

@@ -8,7 +8,8 @@ import nbformat
 import parameter_values
 import pytest
 import run as driver
-from parameter_values import BadRequest, checked, given
+from parameter_tables import example
+from parameter_values import BadRequest, checked, given, live
 
 ROOT = Path(__file__).parents[2]
 CHAPTERS = sorted((ROOT / "book" / "chapters").glob("*.ipynb"))
@@ -145,3 +146,29 @@ def test_make_passes_every_text_as_it_is(tmp_path):
     assert not [word for word in passed("run") if word.startswith(("--chapter", "--param"))]
     assert passed("reproduce", "RECORD=miconi a;b")[1:] == ["miconi", "a;b"]
     assert not (tmp_path / "made").exists()
+
+
+def test_other_parameters_than_recorded_are_computed_live(chapter, capsys):
+    cells = nbformat.read(chapter, as_version=4)
+    cells.cells[0].source += "\nrecorded: bool = True  # load the records"
+    nbformat.write(cells, chapter)
+    assert live(chapter, {}) == live(chapter, {"n": 5, "text": ""}) == {}
+    assert live(chapter, {"n": 6, "recorded": True}) == {}, "who says it gets it"
+    assert capsys.readouterr().out == ""
+    assert live(chapter, {"n": 6, "x": 0.5}) == {"recorded": False}
+    said = "01_small is asked for another n: what no record holds is computed now"
+    assert capsys.readouterr().out.startswith(said)
+
+
+def test_a_chapter_without_records_has_nothing_to_load(chapter):
+    assert live(chapter, {"n": 6}) == {}
+
+
+def test_the_example_is_one_more_of_the_first_number(chapter, tmp_path):
+    assert example(chapter, {"n": "7"}) == ("n", "8")
+    assert example(chapter, {}) == ("n", "6")
+    other = tmp_path / "02_other.ipynb"
+    other.write_text(chapter.read_text().replace("n: int = 5", "n: float = 5"))
+    assert example(other, {"n": "2"}) == ("n", "3")
+    other.write_text(chapter.read_text().replace("int = 5", "str = 5").replace("float", "str"))
+    assert example(other, {"text": "words"}) == ("text", "words")
