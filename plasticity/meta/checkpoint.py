@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
@@ -58,10 +59,19 @@ def save_checkpoint(path: str | os.PathLike | None, state: Arrays, identity: dic
         save_arrays(path, state | {"identity": np.array(json.dumps(identity))})
 
 
-def resume(path: str | os.PathLike | None, fresh: Arrays, identity: dict) -> Arrays:
+def resume(
+    path: str | os.PathLike | None,
+    fresh: Arrays,
+    identity: dict,
+    fit: Callable[[Arrays, Arrays], Arrays] | None = None,
+) -> Arrays:
     """The state in the file, if there is one, or ``fresh``; every process gets the first one's.
 
     A file that cannot be read is renamed to ``<name>.broken``, and the loop starts from ``fresh``.
+
+    Args:
+        fit: (state of the file, fresh) → a state with the arrays of ``fresh``, where a loop may go
+            on that was saved with others.
 
     Raises:
         ValueError: a path that cannot be written to, or a file that is no checkpoint or was made by
@@ -85,6 +95,7 @@ def resume(path: str | os.PathLike | None, fresh: Arrays, identity: dict) -> Arr
     rule = f"{path} goes on with what it was saved by (saved, wanted)"
     fix = "choose another file, or set these as they were"
     require(not differ, rule, differ, fix)
+    state = fit(state, fresh) if fit else state
     saved, wanted = ({n: (str(a.dtype), a.shape) for n, a in s.items()} for s in (state, fresh))
     names = sorted(n for n in saved.keys() | wanted.keys() if saved.get(n) != wanted.get(n))
     rule = f"{path} holds the arrays of its loop"

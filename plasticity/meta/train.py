@@ -189,7 +189,9 @@ def meta_train(
         estimator: of ∂J/∂θ for each lifetime, from `plasticity.meta.estimators`.
         start: a rule, or θ with all else as in the setting's rule.
         scale: s, of the shape of the rule's parameters; by default `coordinate_scale`.
-        checkpoint: file replaced after each iteration; if it exists the run goes on from there.
+        checkpoint: file replaced after each iteration; if it exists the run goes on from there, to
+            more iterations than before if ``final_step_size`` is 1: else steps of the past would
+            have been others.
         progress: a bar on stderr with the current objectives; by default only on a terminal.
 
     Raises:
@@ -207,6 +209,10 @@ def meta_train(
     failure = failure_reward(setting.learner)
     parts = {f"setting.{part.name}": getattr(setting, part.name) for part in fields(setting)}
     numbers = {f"config.{name}": value for name, value in asdict(config).items()}
+    fit = None
+    if config.final_step_size == 1.0:
+        fit = _lengthened
+        del numbers["config.n_iterations"]
     given = {}
     if scale is not None:
         given = {"scale": np.asarray(scale, float)}
@@ -228,7 +234,7 @@ def meta_train(
     ascent = Ascent(*steps, config.momentum, config.sparsity)
     scale = given["scale"] if given else coordinate_scale(setting, rule, config.training_seed)
     blank = _blank(np.asarray(rule.parameters, float), scale, config, ascent)
-    state = resume(checkpoint, blank, identity)
+    state = resume(checkpoint, blank, identity, fit)
     if state["iteration"] < 0:
         finish(state, 0)
     done, total = int(state["iteration"]), config.n_iterations
@@ -283,6 +289,29 @@ def _blank(theta: np.ndarray, scale, config: MetaTraining, ascent: Ascent) -> Ar
         "held_out_trials": np.full(evaluated.size, np.nan),
         "held_out_lost": np.zeros(evaluated.size, int),
     }
+
+
+def _lengthened(state: Arrays, blank: Arrays) -> Arrays:
+    """A state of fewer iterations as the beginning of one of more."""
+    done, total = (len(s.get("objectives", ())) for s in (state, blank))
+    fix = "give as many or more, or another file"
+    require(done <= total, f"a run of {done} iterations goes on", f"n_iterations = {total}", fix)
+    longer = {name: array.copy() for name, array in blank.items()}
+    for name, array in state.items():
+        room = longer.get(name)
+        fits = room is not None and room.ndim and room.dtype == array.dtype
+        fits = fits and room.shape[1:] == array.shape[1:]
+        if not fits or name.startswith(("evaluated", "held_out")) or len(array) > len(room):
+            longer[name] = array
+        else:
+            longer[name][: len(array)] = array
+    # An evaluation at the end of the shorter run is dropped where the longer one has none.
+    _, before, now = np.intersect1d(state["evaluated"], blank["evaluated"], return_indices=True)
+    longer["evaluated"] = blank["evaluated"]
+    for name in (n for n in state if n.startswith("held_out")):
+        longer[name] = blank[name].copy()
+        longer[name][now] = state[name][before]
+    return longer
 
 
 def _validate(state: Arrays, turn: int, setting: Setting, rule: Rule, config: MetaTraining) -> None:

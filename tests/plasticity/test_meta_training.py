@@ -264,6 +264,24 @@ def test_a_run_that_is_killed_goes_on_to_the_same_bits(tmp_path, whole):
     assert _iteration(file) == CONFIG.n_iterations
 
 
+def test_a_run_goes_on_to_more_iterations(tmp_path):
+    constant = {"final_step_size": 1.0}
+    file = tmp_path / "run.npz"
+    # The end of the shorter run is evaluated, and is no turn of the longer one.
+    _train(Bowl(noise=0.3), file, n_iterations=3, **constant)
+    longer = _train(Bowl(noise=0.3), file, n_iterations=6, **constant)
+    at_once = _train(Bowl(noise=0.3), n_iterations=6, **constant)
+    for name, array in arrays(at_once).items():
+        np.testing.assert_array_equal(arrays(longer)[name], array, err_msg=name)
+    message = "a run of 6 iterations goes on; got n_iterations = 5: give as many or more"
+    with pytest.raises(ValueError, match=message):
+        _train(Bowl(noise=0.3), file, n_iterations=5, **constant)
+    # With steps that become shorter the past would have been another.
+    _train(Bowl(), tmp_path / "other.npz", n_iterations=3)
+    with pytest.raises(ValueError, match="'config.n_iterations': .'3', '4'"):
+        _train(Bowl(), tmp_path / "other.npz", n_iterations=4)
+
+
 def test_resuming_without_the_optimiser_would_differ(tmp_path):
     file = tmp_path / "run.npz"
     with pytest.raises(RuntimeError, match="enough"):
