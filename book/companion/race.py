@@ -14,8 +14,9 @@ Programs are compiled before.
 
 *Effort*: a step size of its own, the best of five by one course each, on networks that judge
 nothing. (The largest of the five was added when two methods had done best at the largest of four,
-before any course was judged; below the smallest there is nothing but the start.) Lifetimes, networks an iteration, momentum and averaging are the same for all; CMA-ES meets
-a quarter as many networks with each of its 14 candidates.
+before any course was judged; below the smallest there is nothing but the start.) Lifetimes,
+networks an iteration, momentum and averaging are the same for all; CMA-ES meets a quarter as many
+networks with each of its 14 candidates.
 
 *Starts*: those of `companion.places`.
 
