@@ -237,16 +237,29 @@ def rank_correlation(x, y, *, seed: int = 0, n_resamples: int = 9999) -> tuple[f
     return float(test.statistic), float(test.pvalue)
 
 
-def rank_interval(x, y, *, seed: int = 0, n_resamples: int = 9999) -> Interval:
-    """Spearman's ρ of two rows of numbers, with a 95% percentile interval that resamples pairs."""
+def rank_interval(x, y, *, groups=None, seed: int = 0, n_resamples: int = 9999) -> Interval:
+    """Spearman's ρ of two rows of numbers, with a 95% percentile interval that resamples pairs.
+
+    Args:
+        groups: label of the group of each pair, all of one size; whole groups are resampled then.
+
+    Raises:
+        ValueError: groups of different sizes.
+    """
     x, y = (np.asarray(values, float) for values in (x, y))
-    drawn = np.random.default_rng(seed).integers(x.size, size=(n_resamples, x.size))
+    labels = np.arange(x.size) if groups is None else np.asarray(groups)
+    members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    sizes = sorted({m.size for m in members})
+    require(len(sizes) == 1, "groups of one size", sizes, "resample pairs, or leave some out")
+    rng = np.random.default_rng(seed)
+    drawn = rng.integers(len(members), size=(n_resamples, len(members)))
+    drawn = np.stack(members)[drawn].reshape(n_resamples, -1)
     ranks = [stats.rankdata(values[drawn], axis=1) for values in (x, y)]
     centred = [r - r.mean(axis=1, keepdims=True) for r in ranks]
-    sizes = np.prod([np.sqrt((r**2).sum(axis=1)) for r in centred], axis=0)
+    norms = np.prod([np.sqrt((r**2).sum(axis=1)) for r in centred], axis=0)
     with np.errstate(invalid="ignore"):
         # A resample of one value alone says nothing, and is left out.
-        found = (centred[0] * centred[1]).sum(axis=1) / sizes
+        found = (centred[0] * centred[1]).sum(axis=1) / norms
     low, high = np.nanquantile(found, [0.025, 0.975])
     return Interval(float(stats.spearmanr(x, y).statistic), float(low), float(high))
 

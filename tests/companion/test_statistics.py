@@ -310,6 +310,21 @@ def test_the_interval_of_a_rank_correlation_covers_it():
     assert np.isfinite(rank_interval([1, 2], [3, 2])).all(), "resamples of one pair are left out"
 
 
+def test_pairs_of_a_group_are_resampled_together():
+    # Groups that differ and pairs that do not: as few as the groups are, so wide is the interval.
+    rng = np.random.default_rng(5)
+    levels = np.repeat(rng.normal(size=6), 20)
+    x, y = levels + 0.01 * rng.normal(size=120), levels + 0.01 * rng.normal(size=120)
+    y[:20] -= 4 * levels[0]  # one group is against it
+    alone, together = rank_interval(x, y), rank_interval(x, y, groups=np.repeat(range(6), 20))
+    assert together.estimate == alone.estimate
+    assert together.high - together.low > 2 * (alone.high - alone.low)
+    each = rank_interval(x, y, groups=range(120))
+    assert each == alone, "a group each is no group"
+    with pytest.raises(ValueError, match=r"groups of one size; got \[1, 2\]"):
+        rank_interval([1, 2, 3], [1, 3, 2], groups=["a", "a", "b"])
+
+
 def test_few_rules_have_an_interval_that_covers():
     rng, inside, boots = np.random.default_rng(4), [], []
     for _ in range(300):
