@@ -62,6 +62,7 @@ function seen() {
     cut,
     ids: all("[id]").map((e) => e.id),
     links: all("a[href]").map((e) => e.href),
+    read: all("article a[href]").map((e) => e.href.split("#")[0]),
     previous: document.querySelector("a.left-prev")?.href ?? null,
     next: document.querySelector("a.right-next")?.href ?? null,
     words: (document.querySelector("article")?.innerText.match(/\b[a-z]{6,}\b/g) ?? []),

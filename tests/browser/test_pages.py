@@ -140,6 +140,18 @@ def _links(seen: dict) -> list[str]:
     return sorted(wrong)
 
 
+NEWCOMER = ("index", "pages/background", "chapters/01_model_and_tasks", "pages/from_scratch")
+NEWCOMER += ("pages/bring_your_own",)
+
+
+def _way(seen: dict) -> list[str]:
+    """Who has not read the paper is led, by links in the text, to where the package is used."""
+    pages, site = {p["name"]: p for p in _wide(seen)}, seen["site"].as_uri() + "/"
+    names = [f"book/{name}.html" for name in NEWCOMER]
+    steps = zip(names, names[1:], strict=False)
+    return [f"{a} to {b}" for a, b in steps if site + b not in pages.get(a, {}).get("read", ())]
+
+
 def _weights(seen: dict) -> tuple[dict[str, int], int]:
     """Bytes of each page beyond what is shared, and of what is shared: theme and MathJax."""
     pages = _wide(seen)
@@ -178,6 +190,7 @@ CHECKS = {
     "no code wider than its box": _cut,
     "previous and next": _chain,
     "links": _links,
+    "a newcomer's way": _way,
     "weight": _heavy,
     "search": _unfound,
     "axe, light": _listed("light"),
