@@ -26,7 +26,9 @@ class Setting(Value):
         Setting(task=make_task("evidence_integration"), rule=miconi(clip=1e-3))
 
     Run number b of a seed has a network and draws of its own, which depend on the seed and on b
-    alone: whatever else runs beside it, and under every rule, it is the same run.
+    alone: whatever else runs beside it, and under every rule, they are the same. What is computed
+    from them is the same to rounding, which learning amplifies: over many trials a run alone and
+    the same run in a batch part. The same batch gives the same bits on the same machine.
 
     Attributes:
         task: what is to be learned; its dt is that of the learner's dynamics.

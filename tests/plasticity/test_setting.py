@@ -27,6 +27,20 @@ def test_a_run_depends_on_its_number_and_on_nothing_else():
     assert np.abs(np.asarray(other.errors - alone.errors)).max() > 1e-3
 
 
+def test_the_same_batch_gives_the_same_bits():
+    # In float32, where a run alone is another program and rounds otherwise.
+    with jax.enable_x64(False):
+        task = delayed_association(dt=10.0, cue=30.0, delay=30.0, response=40.0)
+        rule = covariance(learning_rate=0.01)
+        setting = Setting(task=task, rule=rule, n_units=N_UNITS, learner=LEARNER)
+        first, again, alone = (setting.learn(4, runs, 30) for runs in ([0, 3], [0, 3], [3]))
+        np.testing.assert_array_equal(first.errors, again.errors)
+        networks, same = setting.networks(4, [0, 3]), setting.networks(4, [3])
+        np.testing.assert_array_equal(networks.W[1], same.W[0])
+        # The first trial has seen no learning: 50 steps of float32 err by some 1e-6.
+        np.testing.assert_allclose(first.errors[1, 0], alone.errors[0, 0], rtol=1e-5)
+
+
 def test_networks_are_those_that_learn():
     networks = SETTING.networks(4, [3])
     still = SETTING.learn(4, [3], 2, covariance(learning_rate=0.0))
