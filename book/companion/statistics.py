@@ -185,12 +185,14 @@ def _crossed_variances(samples, other, n_networks: int) -> tuple[float, float, f
     return float(spread), float(columns.var(ddof=1) / n_networks), float(seen)
 
 
-def crossed_detectable(samples, other, n_networks: int, *, power: float = 0.8) -> float:
+def crossed_detectable(
+    samples, other, n_networks: int, *, family: int = 1, power: float = 0.8
+) -> float:
     """The difference that as many rules on so many networks find with this power.
 
-    (z_{0.975} + z_power) times `crossed_error`.
+    (z_{1 − 0.025/family} + z_power) times `crossed_error`.
     """
-    quantiles = stats.norm.ppf([0.975, power]).sum()
+    quantiles = stats.norm.ppf([1 - 0.025 / family, power]).sum()
     return float(quantiles * crossed_error(samples, other, n_networks))
 
 
