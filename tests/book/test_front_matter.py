@@ -57,7 +57,7 @@ def test_numbers_of_the_claims_are_glued_by_chapters():
 
 
 def _terms(glossary: str) -> list[str]:
-    return re.findall(r"^([^\n:`#]+)\n: ", glossary, flags=re.M)
+    return re.findall(r"^(\w[^\n:`]*)\n  ", glossary, flags=re.M)
 
 
 def _prose(path: Path) -> str:
