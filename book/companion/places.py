@@ -37,11 +37,22 @@ def place_coordinates(place: str, courses: xr.Dataset) -> np.ndarray:
     """
     drawn = np.random.default_rng(seed("estimators")).normal(size=(6, 6))
     course = courses.sel(course=_COURSE)
-    trials = course.trials
-    middle = (trials[0] + trials.min()) / 2
-    turn = course.evaluation[int(abs(trials - middle).values.argmin())]
+    turn = course.evaluation[_turn(course)]
     half = course.averaged.sel(iterate=turn).values[:36].reshape(6, 6)
     return {"near zero": _NEAR * drawn / np.linalg.norm(drawn), "half-way": half}[place]
+
+
+def _turn(course: xr.Dataset) -> int:
+    """Number of the evaluation nearest to the middle of a course's gain."""
+    trials = course.trials.values
+    return int(np.abs(trials - (trials[0] + trials.min()) / 2).argmin())
+
+
+def gain_behind(courses: xr.Dataset) -> float:
+    """Share of its course's gain that is behind the rule half-way, as evaluations lie."""
+    course = courses.sel(course=_COURSE)
+    trials = course.trials.values
+    return float((trials[0] - trials[_turn(course)]) / (trials[0] - trials.min()))
 
 
 def rule_at(psi: np.ndarray, sizes: np.ndarray) -> Rule:

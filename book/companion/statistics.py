@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
-from scipy import stats
+from scipy import optimize, stats
 
 from plasticity.learning.criterion import TrialsToCriterion
 from plasticity.types import require
@@ -165,12 +165,36 @@ def crossed_t_interval(samples, other, *, family: int = 1) -> Interval:
         family: as in `paired_interval`.
     """
     gaps = np.asarray(samples, float) - np.asarray(other, float)
+    error, degrees = _crossed_t(gaps)
+    reach = stats.t.ppf(1 - 0.025 / family, degrees) * error
+    return Interval(float(gaps.mean()), float(gaps.mean() - reach), float(gaps.mean() + reach))
+
+
+def crossed_t_detectable(samples, other, *, family: int = 1, power: float = 0.8) -> float:
+    """The difference that `crossed_t_interval` of such rules finds with this power.
+
+    Where a noncentral t of the interval's degrees of freedom exceeds its quantile so often; zero
+    for rules that do not differ at all.
+    """
+    error, degrees = _crossed_t(np.asarray(samples, float) - np.asarray(other, float))
+    if error == 0:
+        return 0.0
+    # Beyond some hundreds they no longer matter, and the noncentral t is slow.
+    degrees = min(degrees, 1e4)
+    beyond = stats.t.ppf(1 - 0.025 / family, degrees)
+    shift = optimize.brentq(
+        lambda shift: stats.nct.sf(beyond, degrees, shift) - power, 0.0, 4 * beyond + 4
+    )
+    return float(shift * error)
+
+
+def _crossed_t(gaps: np.ndarray) -> tuple[float, float]:
+    """Standard error and degrees of freedom of `crossed_t_interval`."""
     n_rules, n_networks = gaps.shape
     _, of_networks, of_rules = _crossed_variances(gaps, 0.0, n_networks)
     parts = of_rules**2 / (n_rules - 1) + of_networks**2 / (n_networks - 1)
     degrees = (of_rules + of_networks) ** 2 / parts if parts > 0 else np.inf
-    reach = stats.t.ppf(1 - 0.025 / family, degrees) * np.sqrt(of_rules + of_networks)
-    return Interval(float(gaps.mean()), float(gaps.mean() - reach), float(gaps.mean() + reach))
+    return float(np.sqrt(of_rules + of_networks)), float(degrees)
 
 
 def _crossed_variances(samples, other, n_networks: int) -> tuple[float, float, float]:
@@ -185,14 +209,12 @@ def _crossed_variances(samples, other, n_networks: int) -> tuple[float, float, f
     return float(spread), float(columns.var(ddof=1) / n_networks), float(seen)
 
 
-def crossed_detectable(
-    samples, other, n_networks: int, *, family: int = 1, power: float = 0.8
-) -> float:
+def crossed_detectable(samples, other, n_networks: int, *, power: float = 0.8) -> float:
     """The difference that as many rules on so many networks find with this power.
 
-    (z_{1 − 0.025/family} + z_power) times `crossed_error`.
+    (z_{0.975} + z_power) times `crossed_error`; for many rules. With few, `crossed_t_detectable`.
     """
-    quantiles = stats.norm.ppf([1 - 0.025 / family, power]).sum()
+    quantiles = stats.norm.ppf([0.975, power]).sum()
     return float(quantiles * crossed_error(samples, other, n_networks))
 
 

@@ -8,7 +8,7 @@ import xarray as xr
 from companion.courses import LIMIT, Courses, basis
 from companion.estimator_samples import Sampler
 from companion.estimators import EstimatorSignal
-from companion.places import coordinate_sizes, place_coordinates, rule_at
+from companion.places import coordinate_sizes, gain_behind, place_coordinates, rule_at
 from companion.race import CMA_ES, METHODS, SAMPLERS, Race, RaceTuning, _Raced
 from companion.settings import brief_setting
 from courses_stub import AVERAGED, COURSES
@@ -39,6 +39,7 @@ def test_half_way_is_the_evaluated_average_nearest_to_the_middle():
     np.testing.assert_array_equal(
         place_coordinates("half-way", later), AVERAGED[0, 3, :36].reshape(6, 6)
     )
+    assert gain_behind(COURSES) == pytest.approx((100 - 70) / (100 - 20))
     near = place_coordinates("near zero", COURSES)
     assert np.linalg.norm(near) == pytest.approx(0.1)
     with pytest.raises(KeyError, match="far"):

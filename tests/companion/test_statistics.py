@@ -6,6 +6,7 @@ from companion.statistics import (
     crossed_detectable,
     crossed_error,
     crossed_interval,
+    crossed_t_detectable,
     crossed_t_interval,
     detectable_difference,
     detectable_hazard_ratio,
@@ -323,6 +324,22 @@ def test_pairs_of_a_group_are_resampled_together():
     assert each == alone, "a group each is no group"
     with pytest.raises(ValueError, match=r"groups of one size; got \[1, 2\]"):
         rank_interval([1, 2, 3], [1, 3, 2], groups=["a", "a", "b"])
+
+
+def test_what_few_rules_find_is_found_so_often():
+    rng, found, sizes = np.random.default_rng(6), [], []
+    for _ in range(400):
+        gaps = _crossed(rng, n_networks=60, of_rules=8.0, of_networks=5.0)[:5] - 5.0
+        sizes.append(crossed_t_detectable(gaps, 0.0, family=6))
+    shift = float(np.median(sizes))
+    for _ in range(400):
+        gaps = _crossed(rng, n_networks=60, of_rules=8.0, of_networks=5.0)[:5] - 5.0 + shift
+        found.append(crossed_t_interval(gaps, 0.0, family=6).low > 0)
+    # A standard error of .02, and the size itself is known from few rules.
+    assert 0.7 < np.mean(found) < 0.9
+    # By the normal distribution one would promise too much.
+    assert shift > 1.2 * crossed_detectable(gaps, 0.0, 60)
+    assert crossed_t_detectable(np.ones((3, 4)), 1.0) == 0.0
 
 
 def test_few_rules_have_an_interval_that_covers():
