@@ -25,6 +25,7 @@ from plasticity.meta.score_function import (
 
 REFERENCE = "pathwise"
 _TOGETHER = 48
+Nested = tuple[tuple[float, ...], ...]
 _VARIANTS = {"no baseline": {"baseline": "none"}, "immediate": {"credit": "immediate"}}
 
 
@@ -78,14 +79,13 @@ class Sampler(NamedTuple):
         """
         parts = np.array_split(np.array(lifetimes), max(2, len(lifetimes) // _TOGETHER))
         arguments = [setting.arguments(seed, part) for part in parts]
-        nested = tuple(tuple(numbers) for numbers in scale.tolist())
         scored = self.kind in ("weight", "carried", "parameter")
         sample = self._scored if scored else self._whole
-        gradients, returns, cost = sample(nested, arguments, horizons)
+        gradients, returns, cost = sample(hashable(scale), arguments, horizons)
         flat = [g.reshape(*g.shape[:2], -1) / scale.ravel() for g in gradients]
         return Sample(flat, returns, np.array(cost))
 
-    def estimator(self, scale: tuple[tuple[float, ...], ...]) -> Estimator:
+    def estimator(self, scale: Nested) -> Estimator:
         """The estimator in coordinates of such a scale."""
         return {
             "pathwise": lambda: Pathwise(),
@@ -143,6 +143,11 @@ def samplers(
         Sampler("explicit"),
         *(Sampler("weight", MIDDLE, n_units=n) for n in smaller),
     )
+
+
+def hashable(matrix: np.ndarray) -> Nested:
+    """A matrix as nested tuples, which estimators and caches take."""
+    return tuple(tuple(row) for row in np.asarray(matrix).tolist())
 
 
 def _timed(estimate: Callable, arguments, horizon: int):

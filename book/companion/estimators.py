@@ -9,7 +9,14 @@ import numpy as np
 import xarray as xr
 
 from companion.courses import Courses
-from companion.estimator_samples import REFERENCE, Sample, Sampler, samplers
+from companion.estimator_samples import (
+    REFERENCE,
+    Nested,
+    Sample,
+    Sampler,
+    hashable,
+    samplers,
+)
 from companion.experiment import Experiment, Variable
 from companion.labels import term_labels, unfolded
 from companion.places import PLACES, coordinate_sizes, place_coordinates, rule_at
@@ -24,7 +31,6 @@ from plasticity.types import require
 STEPS = (0.03, 0.1)  # about ψ = 0.1 to 0.7, the way of a course; ours
 _AGAIN = 4  # trials
 _KEPT = 2  # lifetimes of a case whose first estimates are kept
-Nested = tuple[tuple[float, ...], ...]
 
 
 class Case(NamedTuple):
@@ -282,11 +288,6 @@ def undisturbed_rewards(
     setting, _ = experiment.setting(psi, n_units)
     rewards = setting.learn(experiment.seeds["estimators"], lifetimes, longest).rewards
     return np.asarray(rewards, float)
-
-
-def hashable(matrix: np.ndarray) -> Nested:
-    """As nested tuples."""
-    return tuple(tuple(row) for row in np.asarray(matrix).tolist())
 
 
 def _stacked(each: list[Arrays]) -> Arrays:

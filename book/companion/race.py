@@ -41,8 +41,8 @@ from cmaes import CMA
 
 from companion.compilation import double_precision
 from companion.courses import Courses
-from companion.estimator_samples import MIDDLE, Sampler
-from companion.estimators import EstimatorSignal, hashable
+from companion.estimator_samples import MIDDLE, Sampler, hashable
+from companion.estimators import EstimatorSignal
 from companion.experiment import Experiment, Variable
 from companion.labels import term_labels
 from companion.places import PLACES, coordinate_sizes, place_coordinates, rule_at

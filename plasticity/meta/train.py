@@ -293,22 +293,19 @@ def _blank(theta: np.ndarray, scale, config: MetaTraining, ascent: Ascent) -> Ar
 
 def _lengthened(state: Arrays, blank: Arrays) -> Arrays:
     """A state of fewer iterations as the beginning of one of more."""
-    done, total = (len(s.get("objectives", ())) for s in (state, blank))
+    kinds, wanted = ({name: array.dtype for name, array in s.items()} for s in (state, blank))
+    if kinds != wanted:
+        return state  # `resume` says what differs
+    done, total = len(state["objectives"]), len(blank["objectives"])
     fix = "give as many or more, or another file"
     require(done <= total, f"a run of {done} iterations goes on", f"n_iterations = {total}", fix)
-    longer = {name: array.copy() for name, array in blank.items()}
-    for name, array in state.items():
-        room = longer.get(name)
-        fits = room is not None and room.ndim and room.dtype == array.dtype
-        fits = fits and room.shape[1:] == array.shape[1:]
-        if not fits or name.startswith(("evaluated", "held_out")) or len(array) > len(room):
-            longer[name] = array
-        else:
-            longer[name][: len(array)] = array
+    longer = dict(state)
+    for name in ("coefficients", "averaged", "objectives", "gradient_norms", "lost"):
+        longer[name] = np.concatenate([state[name], blank[name][len(state[name]) :]])
     # An evaluation at the end of the shorter run is dropped where the longer one has none.
     _, before, now = np.intersect1d(state["evaluated"], blank["evaluated"], return_indices=True)
     longer["evaluated"] = blank["evaluated"]
-    for name in (n for n in state if n.startswith("held_out")):
+    for name in ("held_out_rewards", "held_out_trials", "held_out_lost"):
         longer[name] = blank[name].copy()
         longer[name][now] = state[name][before]
     return longer
