@@ -22,6 +22,14 @@ from companion.learned_rule import MetaComparison, Selection, Shortlist
 from companion.mechanism import PredictedComparison, PredictedTuning, TraceAgreement
 from companion.meta_training import TASKS, SettingMap, Training
 from companion.miconi import Parity, SelectiveIntegration
+from companion.parts import (
+    AloneComparison,
+    AloneTuning,
+    ElsewhereComparison,
+    ElsewhereTuning,
+    PartComparison,
+    PartTuning,
+)
 from companion.race import Race, RaceTuning
 from companion.rule_comparison import RuleComparison, RuleTuning
 from companion.rule_dynamics import RuleDynamics
@@ -90,6 +98,12 @@ EXPERIMENTS: dict[str, Experiment] = catalogued(
         TraceAgreement(),
         PredictedTuning(),
         PredictedComparison(),
+        PartTuning(),
+        PartComparison(),
+        AloneTuning(),
+        AloneComparison(),
+        ElsewhereTuning(),
+        ElsewhereComparison(),
         MetaComparison(),
         KnockOuts(),
         SparseRules(),

@@ -69,6 +69,10 @@ class Tuning(Competition):
 
     search: Search
 
+    def validation_seed(self, index: int) -> int:
+        """Of the networks on which a competitor's numbers are searched for."""
+        return self.seeds["validation"]
+
     def coordinates(self):
         return {
             self.axis: list(self.competitors),
@@ -82,7 +86,7 @@ class Tuning(Competition):
 
     def measure_one(self, index: int, **needs: xr.Dataset):
         contest = self.contest(index, **needs)
-        searcher = Searcher(contest, self.search, self.seeds["validation"], self.n_trials)
+        searcher = Searcher(contest, self.search, self.validation_seed(index), self.n_trials)
         best, tried = searcher.run(), searcher.tried
         points, rounds = np.full((_MOST_TRIED, len(NUMBERS)), -1), np.full(_MOST_TRIED, -1)
         ranks, made = np.full((_MOST_TRIED, 2), np.nan), len(tried)
@@ -108,7 +112,7 @@ class Tuning(Competition):
         place = min(enumerate(ranks), key=lambda one: one[1])[0]
         best = recorded.points.values[last][place]
         networks = networks_of(ROUNDS.index("last"), len(recorded["first network"]))
-        where = (self.seeds["validation"], networks, VERIFIED * contest.algorithm.trials)
+        where = (self.validation_seed(index), networks, VERIFIED * contest.algorithm.trials)
         return {"best": best, "errors": first_errors(contest, best, recorded.units, *where)}
 
 
