@@ -13,7 +13,7 @@ quoted = '$(subst ','\'',$(value $(1)))'
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv book pdf neurolibre test run publish reproduce bench lint lock clean
+.PHONY: help venv book pdf neurolibre test run publish reproduce release bench lint lock clean
 
 help:  ## List what make can do
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -48,6 +48,10 @@ publish: venv  ## Execute the default parameters and replace the committed noteb
 
 reproduce: venv  ## Recompute the recorded results: make reproduce, or RECORD=miconi
 	$(BIN)/python book/tools/reproduce.py $(foreach name,$(value RECORD),$(call quoted,name))
+	$(BIN)/python book/tools/metadata.py
+
+release: venv  ## Check, build the PDF and an archive with the records, tag, say what is left to do
+	$(BIN)/python book/tools/release.py
 
 bench: venv  ## Time learning and tangents against plain code and the matrix-product rate
 	PYTHONPATH=.:book $(BIN)/python -m benchmarks.run

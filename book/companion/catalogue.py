@@ -14,7 +14,6 @@ from companion.alignment import (
 )
 from companion.course_comparison import CourseComparison, CourseTuning
 from companion.courses import Courses
-from companion.dissection import KnockOuts, SparseRules, Transfer
 from companion.estimators import EstimatorSignal
 from companion.experiment import Experiment
 from companion.gradients import GradientCost, GradientValidation, TangentGrowth
@@ -105,9 +104,6 @@ EXPERIMENTS: dict[str, Experiment] = catalogued(
         ElsewhereTuning(),
         ElsewhereComparison(),
         MetaComparison(),
-        KnockOuts(),
-        SparseRules(),
-        Transfer(),
         RuleDynamics(),
         *(AlgorithmTuning.of(task) for task in CONTESTED),
         *(AlgorithmComparison.of(task) for task in CONTESTED),

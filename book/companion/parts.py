@@ -86,13 +86,11 @@ class Part(NamedTuple):
 
     Attributes:
         keep: θ → θ of the part, given the sizes of the traces of its terms.
-        seed: name in `companion.seeds` of the networks on which step and bound are searched for.
-        offset: added to the number of that seed.
+        search: which search for its step and bound this is, from 1 on.
     """
 
     keep: Callable[[np.ndarray, np.ndarray], np.ndarray]
-    seed: str = "choice of parts"
-    offset: int = 0
+    search: int = 1
 
 
 def _where(terms) -> np.ndarray:
@@ -106,14 +104,12 @@ def parts(n_searches: int = 8) -> dict[str, Part]:
     whole = Part(lambda theta, sizes: theta)
     found = {WHOLE: whole}
     for i in range(2, n_searches + 1):
-        found[f"{WHOLE}, search {i}"] = whole._replace(seed="parts, searched again", offset=i - 2)
+        found[f"{WHOLE}, search {i}"] = whole._replace(search=i)
     for term in ODD:
         others = 1 - _where([term])
         found[f"without {term_name(term)}"] = Part(lambda theta, sizes, o=others: theta * o)
     for count in COUNTS:
-        found[f"largest {count}"] = Part(
-            lambda theta, sizes, n=count: largest(theta, sizes, n),
-        )
+        found[f"largest {count}"] = Part(lambda theta, sizes, n=count: largest(theta, sizes, n))
     odd = _where(ODD)
     found["odd–odd alone"] = Part(lambda theta, sizes: theta * odd)
     found["all but odd–odd"] = Part(lambda theta, sizes: theta * (1 - odd))
@@ -185,8 +181,10 @@ class PartTuning(_Parts, Tuning):
 
     def validation_seed(self, index: int) -> int:
         """Of the networks that choose; other ones where the whole rule is searched for again."""
-        part = parts()[self.names[index]]
-        return seed(part.seed) + part.offset
+        search = parts()[self.names[index]].search
+        if search == 1:
+            return self.seeds["validation"]
+        return self.seeds["searched again"] + search - 2
 
 
 @dataclass(frozen=True, kw_only=True)

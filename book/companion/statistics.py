@@ -177,6 +177,72 @@ def crossed_t_detectable(samples, other, *, family: int = 1, power: float = 0.8)
     for rules that do not differ at all.
     """
     error, degrees = _crossed_t(np.asarray(samples, float) - np.asarray(other, float))
+    return _t_detectable(error, degrees, family, power)
+
+
+def searched_interval(one, again, *, family: int = 1, level: float = 0.95) -> Interval:
+    """mean(one) − mean(again) of a rule and another one that was searched for R times.
+
+    Free numbers of rules are chosen by a search, and a search ends better or worse by chance; how
+    much, the R searches tell, and the rule that was searched for once has as much of it. Estimate
+    ± t √(s² (1 + 1/R) + v²/n): s² the variance over searches of their means, with the noise of
+    networks that is in it, v² the variance over networks of the differences; degrees of freedom by
+    Satterthwaite (Biometrics 2:110, 1946). (Ours.)
+
+    Args:
+        one: (networks,). again: (searches, networks), on the same networks.
+        family: as in `paired_interval`.
+        level: of the interval. The upper end at 0.9 is a one-sided bound at 95%.
+    """
+    estimate = float(np.mean(one) - np.mean(again))
+    error, degrees = _searched_t(one, again)
+    reach = float(stats.t.ppf(1 - (1 - level) / 2 / family, degrees) * error)
+    return Interval(estimate, estimate - reach, estimate + reach)
+
+
+def searched_detectable(one, again, *, family: int = 1, power: float = 0.8) -> float:
+    """The difference that `searched_interval` of such rules finds with this power."""
+    return _t_detectable(*_searched_t(one, again), family, power)
+
+
+def searched_ratio(first, second, again, *, family: int = 1) -> Interval:
+    """mean(first) / mean(second) of two rules that were searched for once each, with 95% interval.
+
+    Of the logarithm, by the delta method, with chance of both searches: log ratio
+    ± t √(2 s² + v²/n), s² the variance over searches of the logarithm of a mean, taken from another
+    rule that was searched for R times, as if it were the same for all. (Ours.)
+
+    Args:
+        first, second: (networks,), on the same networks. again: (searches, networks).
+        family: as in `paired_interval`.
+    """
+    first, second, again = (np.asarray(sample, float) for sample in (first, second, again))
+    logarithm = np.log(first.mean() / second.mean())
+    of_networks = np.var(first / first.mean() - second / second.mean(), ddof=1) / first.size
+    of_searches = 2 * np.var(np.log(again.mean(axis=1)), ddof=1)
+    error, degrees = _welch(of_searches, len(again) - 1, of_networks, first.size - 1)
+    reach = stats.t.ppf(1 - 0.025 / family, degrees) * error
+    return Interval(*(float(np.exp(logarithm + side * reach)) for side in (0, -1, 1)))
+
+
+def _searched_t(one, again) -> tuple[float, float]:
+    """Standard error and degrees of freedom of `searched_interval`."""
+    one, again = np.asarray(one, float), np.asarray(again, float)
+    n_searches, n_networks = again.shape
+    of_searches = np.var(again.mean(axis=1), ddof=1) * (1 + 1 / n_searches)
+    of_networks = np.var(one - again.mean(axis=0), ddof=1) / n_networks
+    return _welch(of_searches, n_searches - 1, of_networks, n_networks - 1)
+
+
+def _welch(first: float, first_degrees: int, second: float, second_degrees: int):
+    """Root of the sum of two variances, and its degrees of freedom after Satterthwaite."""
+    parts = first**2 / first_degrees + second**2 / second_degrees
+    degrees = (first + second) ** 2 / parts if parts > 0 else np.inf
+    return float(np.sqrt(first + second)), float(degrees)
+
+
+def _t_detectable(error: float, degrees: float, family: int, power: float) -> float:
+    """The shift at which a noncentral t exceeds its quantile so often; 0 where nothing spreads."""
     if error == 0:
         return 0.0
     # Beyond some hundreds they no longer matter, and the noncentral t is slow.
@@ -192,9 +258,7 @@ def _crossed_t(gaps: np.ndarray) -> tuple[float, float]:
     """Standard error and degrees of freedom of `crossed_t_interval`."""
     n_rules, n_networks = gaps.shape
     _, of_networks, of_rules = _crossed_variances(gaps, 0.0, n_networks)
-    parts = of_rules**2 / (n_rules - 1) + of_networks**2 / (n_networks - 1)
-    degrees = (of_rules + of_networks) ** 2 / parts if parts > 0 else np.inf
-    return float(np.sqrt(of_rules + of_networks)), float(degrees)
+    return _welch(of_rules, n_rules - 1, of_networks, n_networks - 1)
 
 
 def _crossed_variances(samples, other, n_networks: int) -> tuple[float, float, float]:

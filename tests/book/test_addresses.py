@@ -1,9 +1,14 @@
 """What the book says of itself online, all of it from one value of _config.yml."""
 
+import base64
+import io
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
+import tomllib
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,6 +16,7 @@ import addresses
 import nbformat
 import pytest
 import yaml
+from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 
@@ -57,6 +63,52 @@ def test_tags_tell_scholars_what_a_page_is():
     whole = dict(_read(addresses.tags("Claims", *at, citation, "2026", False)))
     assert whole["citation_title"] == citation["title"]
     assert "citation_inbook_title" not in whole
+
+
+def test_without_a_site_nothing_has_an_address():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    told = addresses.tags("Claims", "claims.html", None, "Curves", citation, "2026", True)
+    assert ("citation_author", "The companion's contributors") in _read(told)
+    texts = [told, *addresses.beside(["book/a"], None).values()]
+    assert not [text for text in texts if "http" in text or "None" in text]
+    assert 'href="index.html"' in addresses.beside([], None)["404.html"]
+
+
+@pytest.mark.parametrize("stand_in", [True, False])
+def test_pages_link_to_the_repository_once_it_is_there(tmp_path, stand_in):
+    # Not the book, which takes a minute, but a chapter and a first page under its configuration.
+    options = yaml.safe_load((ROOT / "_config.yml").read_text())
+    options["sphinx"]["config"] |= {"repository_is_stand_in": stand_in, "html_static_path": []}
+    options["sphinx"]["config"]["html_css_files"] = []
+    options["sphinx"]["extra_extensions"] = ["addresses"]
+    (tmp_path / "none.bib").touch()
+    options |= {"bibtex_bibfiles": ["none.bib"], "repository": {"url": OTHER, "branch": "main"}}
+    (tmp_path / "_config.yml").write_text(yaml.safe_dump(options))
+    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: first\nchapters:\n- file: second\n")
+    for name in ("first", "second"):
+        title, code = nbformat.v4.new_markdown_cell(f"# {name}"), nbformat.v4.new_code_cell("1")
+        drawn = io.BytesIO()
+        Image.new("RGB", (2, 2)).save(drawn, "PNG")
+        picture = {"data": {"image/png": base64.b64encode(drawn.getvalue()).decode()}}
+        code.outputs = [nbformat.v4.new_output("display_data", **picture)]
+        code.metadata["mystnb"] = {"figure": {"name": "fig-key"}, "image": {"alt": "Curves"}}
+        made = nbformat.v4.new_notebook(cells=[title, code] if name == "first" else [title])
+        kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        made.metadata["kernelspec"] = kernel
+        nbformat.write(made, tmp_path / f"{name}.ipynb")
+    command = "from jupyter_book.cli.main import main; main()"
+    places = [str(ROOT / "book" / "tools" / "extensions"), str(ROOT), str(ROOT / "book")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(places)}
+    run = [sys.executable, "-c", command, "build", str(tmp_path), "-q"]
+    done = subprocess.run(run, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    html = tmp_path / "_build" / "html"
+    page = (html / "second.html").read_text()
+    sites = ("mybinder.org", "colab.research", "someone.github.io")
+    assert [site in page for site in sites] == [not stand_in] * 3
+    assert (html / "sitemap.xml").exists() is not stand_in
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert f"Version {version}, built on 2" in page
 
 
 def test_another_repository_changes_every_address():

@@ -1,5 +1,7 @@
 """pyproject.toml, requirements.lock and environment.yml say the same."""
 
+import json
+import re
 import tomllib
 from itertools import product
 from pathlib import Path
@@ -78,3 +80,16 @@ def test_every_place_that_names_versions_of_python_names_the_same():
     steps = str(workflow["jobs"]["book"]["steps"])
     assert PYTHONS[0] in steps and PYTHONS[-1] in steps
     assert workflow["jobs"]["library"]["strategy"]["matrix"]["python"] == list(PYTHONS)
+
+
+def test_the_container_starts_by_what_make_can_do():
+    container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())
+    makefile = (ROOT / "Makefile").read_text()
+    for command in container["postCreateCommand"].split(" && "):
+        program, target, *values = command.split()
+        assert program == "make" and f"\n{target}:" in makefile
+        for value in values:
+            assert list((ROOT / "book" / "chapters").glob(f"{value.removeprefix('CHAPTER=')}_*"))
+    python = re.search(r"python:(\d\.\d+)", container["image"])[1]
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    assert f"python={python}" in environment["dependencies"], "one Python in every container"

@@ -74,7 +74,8 @@ def test_every_record_is_there_and_is_what_is_declared(name):
 
 def test_nothing_is_recorded_that_is_not_listed():
     names = {path.name for path in record.folder().iterdir()}
-    others = {"miconi_program.csv", "earlier_attempts.csv"}  # by other programs
+    # By other programs, and a description of them all.
+    others = {"miconi_program.csv", "earlier_attempts.csv", "ro-crate-metadata.json"}
     assert names == others | {f"{name}.nc" for name in EXPERIMENTS}
 
 

@@ -17,6 +17,9 @@ from companion.statistics import (
     rank_correlation,
     rank_interval,
     resampled_quartiles,
+    searched_detectable,
+    searched_interval,
+    searched_ratio,
     share_closed,
     share_interval,
     survival_curve,
@@ -359,3 +362,45 @@ def test_few_rules_have_an_interval_that_covers():
     # Where rules do not differ it is the interval of paired networks.
     alone = paired_interval(many.mean(axis=0), np.zeros(many.shape[1]))
     assert crossed_t_interval(many, 0.0).high == pytest.approx(alone.high, abs=0.4)
+
+
+def _searched(rng, n_searches=8, n_networks=100, of_searches=3.0, level=70.0):
+    """Trials of a rule at what several searches chose, networks in common, (searches, networks)."""
+    networks = rng.normal(level, 20.0, n_networks)
+    noise = rng.normal(0.0, 15.0, (n_searches, n_networks))
+    return networks + rng.normal(0.0, of_searches, (n_searches, 1)) + noise
+
+
+def test_a_rule_that_is_searched_for_once_has_an_interval_that_covers():
+    rng, inside, paired, ratios, sizes = np.random.default_rng(7), [], [], [], []
+    for _ in range(400):
+        drawn = _searched(rng, 10)
+        one, other, again = drawn[0], drawn[1], drawn[2:]
+        told, alone = searched_interval(one, again), paired_interval(one, again[0])
+        inside.append(told.low <= 0 <= told.high)
+        paired.append(alone.low <= 0 <= alone.high)
+        ratio = searched_ratio(one, other, again)
+        ratios.append(ratio.low <= 1 <= ratio.high)
+        sizes.append(searched_detectable(one, again, family=9))
+    # A standard error of .011. Networks alone know too little: searches differ as well.
+    assert 0.92 < np.mean(inside) <= 0.99 and 0.92 < np.mean(ratios) <= 0.995
+    assert np.mean(paired) < 0.85
+    shift, found = float(np.sqrt(np.mean(np.square(sizes)))), []
+    for _ in range(400):
+        drawn = _searched(rng, 9)
+        found.append(searched_interval(drawn[0] + shift, drawn[1:], family=9).low > 0)
+    # A standard error of .02, and the size itself is known from few searches.
+    assert 0.7 < np.mean(found) < 0.95
+
+
+def test_a_one_sided_bound_and_a_family_move_the_ends():
+    drawn = _searched(np.random.default_rng(8), 9)
+    both = searched_interval(drawn[0], drawn[1:])
+    upper = searched_interval(drawn[0], drawn[1:], level=0.9)
+    nine = searched_interval(drawn[0], drawn[1:], family=9)
+    assert both.estimate == upper.estimate == nine.estimate
+    assert upper.high < both.high < nine.high
+    assert nine.high - nine.estimate == pytest.approx(nine.estimate - nine.low)
+    same = np.ones((4, 6))
+    assert searched_interval(same[0], same) == (0.0, 0.0, 0.0)
+    assert searched_detectable(same[0], same) == 0.0

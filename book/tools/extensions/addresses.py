@@ -2,13 +2,16 @@
 
 Every address follows from the one `repository` in _config.yml: pages are served by GitHub Pages
 under https://OWNER.github.io/NAME/. Adds Open Graph and citation_* tags to every page, and beside
-them sitemap.xml, robots.txt and 404.html. Run as a script, for a new notebook or once that value
-has changed: writes the cell by which notebooks install the packages on Colab.
+them sitemap.xml, robots.txt and 404.html. While that address is a stand-in (the configuration value
+`repository_is_stand_in`), nothing that a reader sees leads there: no buttons that open a notebook
+elsewhere, no downloads from the site, no address of a page. Run as a script, for a new notebook or
+once that value has changed: writes the cell by which notebooks install the packages on Colab.
 """
 
 import base64
 import html
 import re
+import time
 from functools import cache
 from pathlib import Path
 
@@ -78,11 +81,12 @@ def with_install_cell(
 
 
 def tags(
-    title: str, address: str, site: str, alt: str, citation: dict, year: str, chapter: bool
+    title: str, address: str, site: str | None, alt: str, citation: dict, year: str, chapter: bool
 ) -> str:
     """Meta tags of a page of ``site``; a chapter is cited by its own title.
 
-    ``alt``: what is to be seen on the key figure, which stands for every page.
+    ``alt``: what is to be seen on the key figure, which stands for every page. Without a site there
+    are no addresses among them.
     """
     authors = [author["name"] for author in citation["authors"]]
     paper = citation["preferred-citation"]
@@ -108,9 +112,13 @@ def tags(
     ]
     if chapter:
         cited.append(("citation_inbook_title", whole))
+    if site is None:
+        og = {key: text for key, text in og.items() if key not in ("og:url", "og:image")}
+        cited = [(key, text) for key, text in cited if not key.endswith("_url")]
     made = [f'<meta property="{key}" content="{html.escape(value)}">' for key, value in og.items()]
     made += [f'<meta name="{key}" content="{html.escape(value)}">' for key, value in cited]
-    return "\n".join([*made, f'<link rel="canonical" href="{address}">'])
+    made += [] if site is None else [f'<link rel="canonical" href="{address}">']
+    return "\n".join(made)
 
 
 def _reference(paper: dict) -> str:
@@ -133,12 +141,28 @@ def downloads(site: str) -> str:
     )
 
 
-def beside(names: list[str], site: str) -> dict[str, str]:
-    """File → text of what lies beside the pages."""
+def edition(citation: dict, day: str) -> str:
+    """The foot of every page: which version of the book it is."""
+    return f"<p>Version {citation['version']}, built on {day}.</p>"
+
+
+def beside(names: list[str], site: str | None) -> dict[str, str]:
+    """File → text of what lies beside the pages; without a site no map of it."""
+    if site is None:
+        return {"404.html": _lost("index.html"), "robots.txt": "User-agent: *\nAllow: /\n"}
     urls = "".join(f"  <url><loc>{site}{name}.html</loc></url>\n" for name in sorted(names))
     schema = "http://www.sitemaps.org/schemas/sitemap/0.9"
     head = '<?xml version="1.0" encoding="UTF-8"?>\n'
-    page = f"""<!doctype html>
+    return {
+        "sitemap.xml": f'{head}<urlset xmlns="{schema}">\n{urls}</urlset>\n',
+        "robots.txt": f"User-agent: *\nAllow: /\nSitemap: {site}sitemap.xml\n",
+        "404.html": _lost(site),
+    }
+
+
+def _lost(home: str) -> str:
+    """The page that is shown in place of one that is not there."""
+    return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -150,16 +174,11 @@ def beside(names: list[str], site: str) -> dict[str, str]:
 <main>
 <h1>There is no such page</h1>
 <p>The address may be mistyped, or the page may have moved.
-<a href="{site}">The book begins here.</a></p>
+<a href="{home}">The book begins here.</a></p>
 </main>
 </body>
 </html>
 """
-    return {
-        "sitemap.xml": f'{head}<urlset xmlns="{schema}">\n{urls}</urlset>\n',
-        "robots.txt": f"User-agent: *\nAllow: /\nSitemap: {site}sitemap.xml\n",
-        "404.html": page,
-    }
 
 
 @cache
@@ -181,7 +200,10 @@ def _root_page(app) -> Path:
     return Path(app.srcdir) / f"{app.config.root_doc}.ipynb"
 
 
-def _site(app) -> str:
+def _site(app) -> str | None:
+    """Where the pages will be served, if that is known."""
+    if app.config.repository_is_stand_in:
+        return None
     return pages_address(app.config.html_theme_options["repository_url"])
 
 
@@ -192,10 +214,12 @@ def _add_tags(app, pagename, templatename, context, doctree) -> None:
     title = re.sub(r"<[^>]+>", "", context.get("title", ""))
     chapter = bool(re.search(r"(^|/)chapters/", pagename))
     site, alt = _site(app), key_figure(_root_page(app))[1]
-    at = (f"{site}{pagename}.html", site, alt, citation, app.config.copyright, chapter)
+    address = f"{site or ''}{pagename}.html"
+    at = (address, site, alt, citation, app.config.copyright, chapter)
     made = tags(html.unescape(title), *at)
     context["metatags"] = context.get("metatags", "") + made
-    context["theme_extra_footer"] = downloads(site)
+    taken = downloads(site) if site else ""
+    context["theme_extra_footer"] = taken + edition(citation, time.strftime("%Y-%m-%d"))
 
 
 def _write_beside(app, exception) -> None:
@@ -206,7 +230,14 @@ def _write_beside(app, exception) -> None:
         (folder / PICTURE).write_bytes(key_figure(_root_page(app))[0])
 
 
+def _drop_launch_buttons(app, config) -> None:
+    if config.repository_is_stand_in:
+        config.html_theme_options["launch_buttons"] = {}
+
+
 def setup(app) -> dict:
+    app.add_config_value("repository_is_stand_in", False, "html")
+    app.connect("config-inited", _drop_launch_buttons)
     _ = app.connect("html-page-context", _add_tags), app.connect("build-finished", _write_beside)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
