@@ -158,8 +158,9 @@ async function search(browser, server, name, word) {
   const tab = await browser.newPage();
   const port = server.address().port;
   await tab.goto(`http://127.0.0.1:${port}/search.html?q=${word}`, { waitUntil: "load" });
+  // The summary alone, for a page that is found may be called "What was found".
   const ended = () =>
-    /finished|found|did not match/.test(document.querySelector("#search-results")?.textContent ?? "");
+    /finished|found|did not match/.test(document.querySelector("#search-results .search-summary")?.textContent ?? "");
   await tab.waitForFunction(ended, { timeout: 10000 }).catch(() => {});
   const paths = (all) => all.map((a) => new URL(a.href).pathname.slice(1));
   const found = await tab.$$eval("#search-results li a", paths);
