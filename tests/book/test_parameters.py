@@ -144,7 +144,9 @@ def test_make_passes_every_text_as_it_is(tmp_path):
         assert f"--parameters={text}" in passed("run", "CHAPTER=07", f"P={text}")
     assert "--chapter=0 7;touch made" in passed("run", "CHAPTER=0 7;touch made")
     assert not [word for word in passed("run") if word.startswith(("--chapter", "--param"))]
-    assert passed("reproduce", "RECORD=miconi a;b")[1:] == ["miconi", "a;b"]
+    reproduced = passed("reproduce", "RECORD=miconi a;b")
+    # What records say of themselves is gathered again afterwards.
+    assert reproduced[1:] == ["miconi", "a;b", "book/tools/metadata.py"]
     assert not (tmp_path / "made").exists()
 
 
