@@ -32,8 +32,11 @@ class Competition(Experiment):
 
     Attributes:
         competitors: their names, the labels of the axis.
+        n_first: changes of weights whose errors are kept, `Contest.n_first`.
         n_trials: H, of a lifetime.
     """
+
+    n_first: ClassVar[int] = VERIFIED
 
     competitors: Sequence[str]
     n_trials: int
@@ -81,7 +84,7 @@ class Tuning(Competition):
             "trace": ["recurrent", "readout"],
             "network": networks_of(ROUNDS.index("last"), self.search.last[1]),
             "first network": range(min(_KEPT, self.search.last[1])),
-            "trial": range(1, VERIFIED + 1),
+            "trial": range(1, self.n_first + 1),
         }
 
     def measure_one(self, index: int, **needs: xr.Dataset):
@@ -112,7 +115,7 @@ class Tuning(Competition):
         place = min(enumerate(ranks), key=lambda one: one[1])[0]
         best = recorded.points.values[last][place]
         networks = networks_of(ROUNDS.index("last"), len(recorded["first network"]))
-        where = (self.validation_seed(index), networks, VERIFIED * contest.algorithm.trials)
+        where = (self.validation_seed(index), networks, self.n_first * contest.algorithm.trials)
         return {"best": best, "errors": first_errors(contest, best, recorded.units, *where)}
 
 
@@ -159,7 +162,7 @@ class Comparison(Competition):
             "network": range(self.n_networks),
             "block": range(self.n_trials // 20),
             "first network": range(min(_KEPT, self.n_networks)),
-            "trial": range(1, VERIFIED + 1),
+            "trial": range(1, self.n_first + 1),
         }
 
     def measure_one(self, index: int, tuning: xr.Dataset, **needs: xr.Dataset):
@@ -184,7 +187,7 @@ class Comparison(Competition):
     ):
         contest, tuned = self.contest(index, **needs), tuning.isel({self.axis: index})
         networks = range(len(recorded["first network"]))
-        where = (self.seeds["test"], networks, VERIFIED * contest.algorithm.trials)
+        where = (self.seeds["test"], networks, self.n_first * contest.algorithm.trials)
         return {"errors": first_errors(contest, tuned.best.values, tuned.units, *where)}
 
 

@@ -12,7 +12,7 @@ Each number lives on a ladder, and is named by its rung.
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -22,8 +22,8 @@ import numpy as np
 
 from companion.settings import association_setting, brief_setting
 from companion.tuning import VERIFIED
-from plasticity.learning.criterion import failure_reward, surviving_trials
-from plasticity.learning.lifetime import learn
+from plasticity.learning.criterion import TrialsToCriterion, failure_reward, surviving_trials
+from plasticity.learning.lifetime import Lifetime, learn
 from plasticity.learning.setting import Setting
 from plasticity.learning.trial import (
     Learner,
@@ -49,20 +49,22 @@ _HALF_DECADES = tuple(float(f"{10 ** (e / 2):.3g}") for e in range(-24, 13))
 
 
 class Ladder(NamedTuple):
-    """The values that a number may take; a search begins on ``first`` … ``first`` + 7.
+    """The values that a number may take; a search begins on ``count`` of them.
 
     Attributes:
         values: ascending.
         first: rung of the first value that is tried.
+        count: rungs of the first grid.
     """
 
     values: tuple[float, ...]
     first: int
+    count: int = 8
 
     @property
     def rungs(self) -> range:
         """Rungs of the first grid."""
-        return range(self.first, self.first + 8)
+        return range(self.first, self.first + self.count)
 
 
 def _doublings(least: float) -> Ladder:
@@ -193,7 +195,8 @@ TASKS: dict[str, tuple[Callable[..., Setting], str]] = {
 }
 
 
-class Contest(NamedTuple):
+@dataclass(frozen=True)
+class Contest:
     """An algorithm in a setting; the numbers of a point are rungs, by the names in `NUMBERS`."""
 
     setting: Setting
@@ -217,6 +220,15 @@ class Contest(NamedTuple):
         rungs = dict(zip(NUMBERS, point, strict=True))
         of = {name: ladder.values[rungs[name]] for name, ladder in self.ladders.items()}
         return {name: of.get(name, np.nan) for name in NUMBERS}
+
+    @property
+    def n_first(self) -> int:
+        """Trials over which float32 and float64 agree: few more than those before any change."""
+        return self.setting.learner.first_update + VERIFIED
+
+    def criterion(self, lifetimes: Lifetime) -> TrialsToCriterion:
+        """Trials to criterion, a blow-up being a failure."""
+        return surviving_trials(lifetimes)
 
     @property
     def within(self) -> Setting:
@@ -283,7 +295,7 @@ class Score(NamedTuple):
         trials: to criterion, each trial counted; the horizon for those that never got there.
         reached: whether it was met.
         errors: of each trial, 2 from a blow-up on, (…, H).
-        first: of the first changes of weights, as they came, (…, VERIFIED).
+        first: of the first changes of weights, as they came, (…, n_first).
         observed: as in `plasticity.learn`.
         state: after the last trial.
     """
@@ -329,9 +341,10 @@ def play(contest: Contest, points, units, seed: int, runs, n_trials: int, observ
         clean = raw + np.asarray(lifetimes.third_factors)
         errors = np.stack([raw, clean], axis=-1).reshape(*raw.shape[:-1], -1)
     correct = errors < contest.setting.learner.correct_below
-    met = surviving_trials(lifetimes._replace(errors=errors, correct=correct))
+    met = contest.criterion(lifetimes._replace(errors=errors, correct=correct))
     errors = np.nan_to_num(errors, nan=-failure_reward(contest.setting.learner))
-    return Score(*met, errors, raw[..., :VERIFIED], lifetimes.observed, lifetimes.state)
+    first = raw[..., : contest.n_first]
+    return Score(*met, errors, first, lifetimes.observed, lifetimes.state)
 
 
 def quiet_learner(setting: Setting) -> Learner:

@@ -43,7 +43,7 @@ class Tried(NamedTuple):
 
     Attributes:
         trials, errors: to criterion, and the mean of all trials, (networks,).
-        first: errors of the first changes of weights, (networks, VERIFIED).
+        first: errors of the first changes of weights, (networks, n_first).
     """
 
     point: tuple[int, ...]
