@@ -38,6 +38,7 @@ faster here.
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -123,9 +124,7 @@ class PublishedContest(Contest):
     @classmethod
     def of(cls, name: str, setting: Setting, number: int) -> "PublishedContest":
         """One of `RULES`; the published step is measured on networks of this seed."""
-        theirs = Contest(setting, _algorithm("(3,3)", setting))
-        unit = float(trace_sizes(theirs, [1.0], number)[0, 0])
-        step, clip = float(setting.rule.learning_rate) * unit, float(setting.rule.clip)
+        step, clip = _published_step(setting, number), float(setting.rule.clip)
         return cls(setting, _algorithm(name, setting), step, clip)
 
     @property
@@ -162,6 +161,14 @@ class PublishedContest(Contest):
 
 
 PUBLISHED_POINT = (-1, 8, 8, -1)  # rungs of the published step and clip
+
+
+@cache
+def _published_step(setting: Setting, number: int) -> float:
+    """η times the r.m.s. of the trace, of the setting's own rule, on networks of this seed."""
+    theirs = Contest(setting, _algorithm("(3,3)", setting))
+    unit = float(trace_sizes(theirs, [1.0], number)[0, 0])
+    return float(setting.rule.learning_rate) * unit
 
 
 def _algorithm(name: str, setting: Setting) -> Algorithm:
@@ -341,10 +348,11 @@ class PublishedComparison(_Published):
         where = (self.seeds["test"], networks, self.n_trials)
         score = play(contest, [point], units[None], *where, observe=share_at_bound)
         changing = score.observed[0, :, self.setting.learner.first_update :]
+        counts = np.isfinite(changing).sum(axis=-1)
         return {
             "trials": score.trials[0],
             "reached": score.reached[0],
-            "saturated": np.nanmean(changing, axis=-1),
+            "saturated": np.nansum(changing, axis=-1) / counts.clip(1),
             "errors": score.first[0, :8],
         }
 
