@@ -65,7 +65,7 @@ PUBLISHED = "(3,3), as published"
 TERMS = {"(3,3)": (3, 3), "(1,3)": (1, 3), "(1,5)": (1, 5)}
 LEARNED = "learned"
 RULES = (*TERMS, LEARNED)
-_TOGETHER = 8  # lifetimes, so that one program serves any number of them
+_TOGETHER = 4  # lifetimes, so that one program serves any number of them
 _BLOCK = 250  # trials, after each of which lifetimes that are at an end make room for others
 
 
@@ -188,11 +188,12 @@ def learn_to_criterion(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Errors of each trial, (networks, H), and what was observed; lifetimes end at the criterion.
 
-    Eight lifetimes go on together, a block of trials at a time; one that has ended makes room for
+    Four lifetimes go on together, a block of trials at a time; one that has ended makes room for
     the next. After its end its errors are the mean of its last 100, or NaN if it blew up, and what
     is observed is NaN. Without ``observe`` zeros are observed.
     """
-    runs, length = np.asarray(runs), -(-n_trials // _BLOCK) * _BLOCK
+    runs, size = np.asarray(runs), min(_BLOCK, n_trials)
+    length = -(-n_trials // size) * size
     key, networks, task, _, learner = setting.arguments(number, runs, rule)
     begin = jax.vmap(lambda network: initial_learning_state(network, task, rule, learner))
     states = jax.tree.map(np.array, begin(networks))
@@ -202,14 +203,14 @@ def learn_to_criterion(
         # The last ones are filled up with repeats, so that one program serves all.
         which = np.resize(going[:_TOGETHER], _TOGETHER)
         before = jax.tree.map(itemgetter(which), states)
-        after = setting.learn(number, runs[which], _BLOCK, rule, state=before, observe=observe)
+        after = setting.learn(number, runs[which], size, rule, state=before, observe=observe)
         for place, run in enumerate(which):
-            block = slice(done[run], done[run] + _BLOCK)
+            block = slice(done[run], done[run] + size)
             errors[run, block] = after.errors[place]
             observed[run, block] = 0 if observe is None else after.observed[place]
         for array, new in zip(jax.tree.leaves(states), jax.tree.leaves(after.state), strict=True):
             array[which] = new
-        done[np.unique(which)] += _BLOCK
+        done[np.unique(which)] += size
         met = criterion(errors[:, :n_trials])
         ended = met.reached | (done >= n_trials) | ~states.alive
         going = np.flatnonzero(~ended)
@@ -278,6 +279,10 @@ class PublishedTuning(_Published, Tuning):
     def competitors(self) -> list[str]:
         """Names of the rules."""
         return list(self.rules)
+
+    def coordinates(self):
+        first = range(1, min(self.n_first, self.n_trials) + 1)
+        return super().coordinates() | {"trial": first}
 
 
 @dataclass(frozen=True, kw_only=True)

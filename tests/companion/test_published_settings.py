@@ -101,9 +101,8 @@ def test_a_lifetime_that_blows_up_ends_and_is_a_failure(monkeypatch):
     assert lost.any() and not met.reached[lost].any() and (met.trials[lost] == 120).all()
 
 
-def test_search_and_comparison_can_be_measured_small_and_verified(lenient, monkeypatch):
+def test_search_and_comparison_can_be_measured_small_and_verified(monkeypatch):
     # Few trials in which weights change: what is tested is that all fits together.
-    monkeypatch.setattr(published_settings, "_BLOCK", 105)
     monkeypatch.setattr(published_settings, "_TOGETHER", 2)
     tuning = PublishedTuning(rules=("(3,3)",), search=BRIEF, n_units=N_UNITS, n_trials=105)
     tuned = tuning.dataset(tuning.measure(np.arange(1)))
