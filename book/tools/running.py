@@ -1,6 +1,7 @@
 """Execute notebooks with papermill: a result takes its place only when it is complete.
 
-    running.py NOTEBOOK TARGET VALUES    one notebook, its parameters in JSON
+    running.py NOTEBOOK TARGET VALUES [COUNT]    one notebook, its parameters in JSON; a byte is
+                                                 added to the file COUNT after each cell
 
 Exit status: 0; 1 if a cell raised, if the kernel died, or if a figure is missing.
 """
@@ -17,6 +18,7 @@ from environment import settle
 from kernels import prepare_kernels
 from nbclient.exceptions import DeadKernelError
 from phases import Ended, Task, interruptible, report, run_tasks
+from progress import cell_bar
 
 # The starts of their names, by how long they take: of two that run side by side, neither is to be
 # alone at the end. What is not here comes first.
@@ -64,8 +66,11 @@ def undrawn(notebook: nbformat.NotebookNode) -> list[str]:
     return names
 
 
-def execute(notebook: Path, target: Path, values: dict) -> None:
+def execute(notebook: Path, target: Path, values: dict, count: Path | None = None) -> None:
     """Run a chapter in its folder and put the result at ``target``, once it has succeeded.
+
+    Args:
+        count: a file to which a byte is added after each cell.
 
     Raises:
         papermill.PapermillExecutionError: a cell raised.
@@ -75,6 +80,13 @@ def execute(notebook: Path, target: Path, values: dict) -> None:
     options = {"kernel_name": "python3", "cwd": str(notebook.parent), "progress_bar": False}
     # When it is interrupted, or at its end, a kernel has nothing to clean up.
     options |= {"shutdown_kernel": "immediate"}
+    if count is not None:
+
+        def add(**_) -> None:
+            with count.open("ab") as file:
+                file.write(b".")
+
+        options["on_cell_executed"] = add
     read = nbformat.read(notebook, as_version=4)
     executed = clean(papermill.execute_notebook(read, None, values, **options))
     if missing := undrawn(executed):
@@ -102,9 +114,12 @@ def longest_first(notebooks: list[Path]) -> list[Path]:
     return sorted(notebooks, key=place)
 
 
-def chapter_task(notebook: Path, target: Path, values: dict, phase: str = "chapters") -> Task:
+def chapter_task(
+    notebook: Path, target: Path, values: dict, phase: str = "chapters", count: Path | None = None
+) -> Task:
     """A process that runs `execute`: papermill changes the folder of the one that it runs in."""
     command = [sys.executable, __file__, str(notebook), str(target), json.dumps(values)]
+    command += [] if count is None else [str(count)]
     return Task(phase, notebook.stem, tuple(command))
 
 
@@ -116,23 +131,27 @@ def execute_all(
     ``targets``: notebook → where the result goes; ``values``: name → parameters.
     """
     order = longest_first(list(targets)) if jobs > 1 else targets
-    tasks = [chapter_task(n, targets[n], values.get(n.stem, {})) for n in order]
     ended = []
-    with closing(run_tasks(tasks, jobs, keep_going=True)) as course:
-        for one in course:
-            report(one)
-            ended.append(one)
+    with cell_bar(list(targets)) as bar:
+        tasks = [
+            chapter_task(n, targets[n], values.get(n.stem, {}), count=bar.file(n)) for n in order
+        ]
+        with closing(run_tasks(tasks, jobs, keep_going=True)) as course:
+            for one in course:
+                bar.aside(report, one)
+                ended.append(one)
     return all(one.status == 0 for one in ended), ended
 
 
 def main(argv: list[str]) -> int:
-    if len(argv) != 3:
+    if len(argv) not in (3, 4):
         print(__doc__, file=sys.stderr)
         return 2
     settle()
     prepare_kernels()
     try:
-        execute(Path(argv[0]), Path(argv[1]), json.loads(argv[2]))
+        count = Path(argv[3]) if len(argv) == 4 else None
+        execute(Path(argv[0]), Path(argv[1]), json.loads(argv[2]), count)
     except DeadKernelError:
         print("the kernel was killed, as happens for want of memory: choose smaller parameters, or")
         print("run one chapter at a time (JOBS=1)")
