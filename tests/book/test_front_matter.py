@@ -191,12 +191,63 @@ def _resolved(name: str) -> bool:
 
 def test_every_name_of_the_notation_exists_in_the_package():
     rows = [r for r in (PAGES / "notation.md").read_text().splitlines() if r.startswith("| ")]
-    rows = [r for r in rows if "symbol" not in r]
+    # Those of three cells are of counts, and of letters of some pages.
+    rows = [r for r in rows if "symbol" not in r and r.count("|") > 4]
     names = [re.search(r"\| `([\w.]+)` \|", row) for row in rows]
     assert all(names) and len(names) > 35
     assert [n[1] for n in names if not _resolved(n[1])] == []
     assert all(row.count("|") == 6 for row in rows), "five cells, no bars in mathematics"
     assert not _resolved("network.Network.W_feedback") and not _resolved("networks.Network")
+
+
+_GREEK = "alpha beta gamma delta epsilon varepsilon zeta eta theta kappa lambda mu nu xi pi rho"
+_GREEK += " sigma tau phi varphi chi psi omega Delta Lambda Sigma Phi Psi Omega Theta Gamma ell"
+
+
+def _letters(text: str) -> set[str]:
+    """Letters, Latin and Greek, in the mathematics of a text; words in roman are none."""
+    text = re.sub(r"`[^`\n]*`", "", text)
+    found = set()
+    for block, inline in re.findall(r"\$\$(.+?)\$\$|\$(?!\$)(.+?)\$", text, flags=re.S):
+        math = block or inline
+        math = re.sub(r"\\(mathrm|text|operatorname|label|begin|end)\s*\*?\{[^}]*\}", " ", math)
+        found |= {
+            f"\\{name}" for name in re.findall(r"\\([A-Za-z]+)", math) if name in _GREEK.split()
+        }
+        found |= set(re.findall(r"[A-Za-z]", re.sub(r"\\[A-Za-z]+", " ", math)))
+    return found
+
+
+def _unexplained_letters(notation: str, pages: dict[str, str]) -> list[tuple[str, str]]:
+    """(page, letter) of mathematics without a row; and of rows of a page that does not use it."""
+    general, own = notation.split("## Letters of some pages")
+    rows = re.findall(r"^\| (.+?) \|", general, flags=re.M)
+    everywhere = _letters(" ".join(rows))
+    of_pages = re.findall(r"^\| (\$.+?) \|.*\| ([\w, ]+) \|$", own, flags=re.M)
+    told = {
+        (page, x) for cell, where in of_pages for page in where.split(", ") for x in _letters(cell)
+    }
+    used = {(page, x) for page, text in pages.items() for x in _letters(text)}
+    missing = {(page, x) for page, x in used if x not in everywhere and (page, x) not in told}
+    unused = {(page, x) for page, x in told if page in pages} - used
+    return sorted(missing | unused)
+
+
+def test_every_letter_of_the_chapters_is_in_the_notation():
+    pages = {}
+    for path in sorted((BOOK / "chapters").glob("*.ipynb")):
+        cells = nbformat.read(path, as_version=4).cells
+        pages[path.stem[:2]] = "\n".join(c.source for c in cells if c.cell_type == "markdown")
+    notation = (PAGES / "notation.md").read_text()
+    assert len(pages) >= 10 and _letters(notation) > {"W", "x", "\\theta", "\\ell", "\\xi"}
+    assert _unexplained_letters(notation, pages) == []
+    for name in ("background", "claims", "glossary"):
+        page = {name: (PAGES / f"{name}.md").read_text()}
+        assert _unexplained_letters(notation, page) == []
+    pages["04"] += r" and $\omega = K$"
+    assert _unexplained_letters(notation, pages) == [("04", "K"), ("04", "\\omega")]
+    pages["08"] = ""
+    assert ("08", "D") in _unexplained_letters(notation, pages)
 
 
 # Reproducibility
