@@ -20,7 +20,7 @@ Weights: TypeAlias = Float[Array, "N N"]
 Series: TypeAlias = Float[Array, "T"]
 Activity: TypeAlias = Float[Array, "T N"]
 Coefficients: TypeAlias = Float[Array, "d1 d1"]
-# An array in a dataclass that JAX takes apart and puts together, be it with axes or placeholders.
+# An array in a dataclass that JAX takes apart and puts together, with axes or with placeholders.
 Leaf: TypeAlias = Any
 
 

@@ -116,28 +116,36 @@ def unperturbed_trials(
         ValueError: a network whose inputs are not those of the task, clamped units (the flow of a
             network does not know them), repeats < 1.
     """
+    given = double(network, task, learner, seed, repeats)
+    with jax.enable_x64(True):
+        arrays = _trials(*given, learner)
+        return Trials(*(np.asarray(a) for a in arrays), np.asarray(given[1], int))
+
+
+def double(network: Network, task: Task, learner: Learner, seed: int, repeats: int) -> tuple:
+    """Keys, conditions, network and task of such trials, in float64; errors as there."""
     network = make_network(*network)
-    n, n_inputs = network.W_in.shape
+    n_inputs = network.W_in.shape[1]
     rule = f"a network of {task.n_inputs} inputs for this task"
     require(n_inputs == task.n_inputs, rule, n_inputs, "give W_in one column a channel of the task")
     clamped = learner.dynamics.clamped
     require(not clamped, "no clamped units", clamped, "choose a setting without them")
     require(repeats >= 1, "repeats ≥ 1", repeats, "give 1 or more")
     conditions = np.repeat(np.arange(task.n_conditions), repeats)
-    with jax.enable_x64(True):
-        keys = jax.random.split(jax.random.key(seed), len(conditions))
-        arrays = _trials(
-            keys, jnp.asarray(conditions, jnp.int32), _double(network), _double(task), learner
-        )
-        return Trials(*(np.asarray(a) for a in arrays), conditions)
 
-
-def _double(tree):
     def cast(a):
         a = np.asarray(a)
         return jnp.asarray(a if a.dtype == bool else a.astype(float))
 
-    return jax.tree.map(cast, tree)
+    with jax.enable_x64(True):
+        keys = jax.random.split(jax.random.key(seed), len(conditions))
+        network, task = (jax.tree.map(cast, tree) for tree in (network, task))
+        return keys, jnp.asarray(conditions, jnp.int32), network, task
+
+
+def outputs_of_trials(keys, conditions, network, task, learner) -> Float[jax.Array, "M T"]:
+    """Outputs of trials without kicks, as a function that can be differentiated."""
+    return _trials(keys, conditions, network, task, learner)[1]
 
 
 @partial(jax.jit, static_argnames="learner")

@@ -77,7 +77,7 @@ def failure_reward(learner: Learner) -> float:
 
 
 def surviving_trials(lifetimes: Lifetime, **criterion) -> TrialsToCriterion:
-    """Trials to criterion, (…), censored at the horizon for lifetimes that blew up, be it later.
+    """Trials to criterion, (…), censored at the horizon for lifetimes that ever blew up.
 
     Args:
         criterion: ``window`` and ``needed``, as in `trials_to_criterion`.
@@ -98,7 +98,7 @@ class Evaluation(NamedTuple):
     Attributes:
         rewards: mean reward of each lifetime, (…, B). From a blow-up on each trial earns
             `failure_reward`, or the worst reward of that lifetime so far if it is less.
-        trials: to criterion; censored at the horizon for those that blew up, be it afterwards.
+        trials: to criterion; censored at the horizon for those that ever blew up.
         lost: which blew up, (…, B).
     """
 

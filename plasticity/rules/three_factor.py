@@ -257,7 +257,7 @@ def checked_bound(clip=None, bound: Clip | SoftBound | None = None) -> Clip | So
 
 
 def checked_number(name: str, value) -> Scalar:
-    """A positive number, be it infinite, as an array ().
+    """A positive number, finite or not, as an array ().
 
     Raises:
         ValueError: several numbers, or one ≤ 0 or NaN.

@@ -102,15 +102,15 @@ def test_a_lifetime_that_blows_up_ends_and_is_a_failure(monkeypatch):
 
 
 def test_search_and_comparison_can_be_measured_small_and_verified(monkeypatch):
-    # Few trials in which weights change: what is tested is that all fits together.
+    # So few trials that no weight changes: what is tested is that all fits together.
     monkeypatch.setattr(published_settings, "_TOGETHER", 2)
-    tuning = PublishedTuning(rules=("(3,3)",), search=BRIEF, n_units=N_UNITS, n_trials=105)
+    tuning = PublishedTuning(rules=("(3,3)",), search=BRIEF, n_units=N_UNITS, n_trials=8)
     tuned = tuning.dataset(tuning.measure(np.arange(1)))
-    comparison = PublishedComparison.of(tuning, n_networks=2, n_trials=105)
+    comparison = PublishedComparison.of(tuning, n_networks=2, n_trials=8)
     assert comparison.competitors == [PUBLISHED, "(3,3)"]
     assert comparison.name == "published_comparison_nonmatch"
     compared = verified(monkeypatch, comparison, "errors", tuning=tuned)
-    assert compared.trials.shape == (2, 2) and compared.errors.shape == (2, 2, 105)
+    assert compared.trials.shape == (2, 2) and compared.errors.shape == (2, 2, 8)
     chosen = [comparison._chosen(index, tuned)[0] for index in range(2)]
     assert tuple(chosen[0]) == PUBLISHED_POINT
     np.testing.assert_array_equal(chosen[1:], tuned.best)

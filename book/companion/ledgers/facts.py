@@ -20,6 +20,7 @@ from companion import (
     mechanism,
     meta_training,
     parts,
+    published_settings,
     race,
     rule_dynamics,
     search,
@@ -79,6 +80,8 @@ GROUPS: dict[str, tuple[Callable, ...]] = {
         parts.AloneComparison,
         parts.ElsewhereTuning,
         parts.ElsewhereComparison,
+        published_settings.PublishedTuning,
+        published_settings.PublishedComparison,
     ),
     "Analysis": (
         fixed_points.find_fixed_points,
