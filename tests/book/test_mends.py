@@ -3,6 +3,7 @@
 import mends
 import numpy as np
 import pytest
+import schematic
 from PIL import Image
 
 PAGE = """<link rel="preload" as="font" type="font/woff2" crossorigin href="f.woff2" />
@@ -43,3 +44,15 @@ def test_lighter_images_show_the_same(tmp_path, mode):
     with Image.open(tmp_path / "a.webp") as image:
         np.testing.assert_array_equal(np.asarray(image.convert(mode)), pixels)
     assert [file.name for file in tmp_path.iterdir()] == ["a.webp"]
+
+
+def test_the_narrow_schematic_is_made_from_the_wide_one():
+    wide, narrow = (
+        (schematic.FOLDER / f"schematic{kind}.svg").read_text(encoding="utf-8")
+        for kind in ("", "_narrow")
+    )
+    assert schematic.stacked(wide) == narrow, "run book/tools/schematic.py"
+    # All of the drawing in each panel, of which a panel shows its own part.
+    assert narrow.count(">A synapse<") == len(schematic.PANELS)
+    assert sum(width for _, width in schematic.PANELS) == 760
+    assert schematic.stacked(wide.replace("A synapse", "One synapse")) != narrow
