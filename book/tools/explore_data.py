@@ -1,6 +1,6 @@
 """Write what the page "Explore a rule" takes from the package, as a script.
 
-    explore_data.py FILE    the setting, moments of first activity, preset rules, colours
+    explore_data.py FILE    the settings of the tasks, preset rules, colours
 
 A page opened from a file may not fetch data, so they come as an assignment to a global name.
 `book/tools/run.py` calls this at every build: the page cannot lag behind the package.
@@ -14,9 +14,8 @@ from pathlib import Path
 import jax
 import matplotlib
 import numpy as np
-from companion.seeds import seed
-from companion.settings import brief_setting
-from companion.tuning import SIZES, activity_moments, first_activity
+from companion.settings import BRIEF, brief_setting
+from companion.tuning import SIZES
 
 from plasticity.learning.criterion import trials_to_criterion
 from plasticity.learning.setting import Setting
@@ -25,7 +24,6 @@ from plasticity.rules.three_factor import covariance, miconi, single_term, zero
 
 # Small, so that a browser runs tens of trials a second; ours.
 UNITS = 50
-DEGREE = 5
 # Of updates, on the half-decade grid of `companion.tuning.SIZES`; ours.
 SIZE = SIZES[5]
 
@@ -45,6 +43,7 @@ def described(setting: Setting) -> dict:
         "inputs": np.asarray(task.inputs, float).tolist(),
         "targets": np.asarray(task.targets, float).tolist(),
         "response": np.asarray(task.response).tolist(),
+        "noise": np.asarray(task.noise, float).tolist(),
         "kickProbability": learner.exploration.probability(dynamics.dt),
         "kickAmplitude": learner.exploration.amplitude,
         "initialState": learner.initial_state,
@@ -79,15 +78,9 @@ def colours() -> list[str]:
 def data() -> dict:
     """All that the page needs, in plain numbers and strings."""
     with jax.enable_x64(True):
-        setting = brief_setting(n_units=UNITS)
-        rates, shifts, _ = first_activity(setting, seed("validation"), 4)
-        return {
-            "setting": described(setting),
-            "moments": activity_moments(rates, shifts, DEGREE).tolist(),
-            "size": SIZE,
-            "presets": presets(),
-            "colours": colours(),
-        }
+        settings = {task: described(brief_setting(task, n_units=UNITS)) for task in BRIEF}
+        named = {"size": SIZE, "presets": presets(), "colours": colours()}
+        return {"settings": settings} | named
 
 
 def main(argv: list[str]) -> int:

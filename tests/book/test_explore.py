@@ -10,20 +10,23 @@ import explore_data as explore
 import jax
 import numpy as np
 import pytest
-from companion.settings import brief_setting
-from companion.tuning import integrand_size
+from companion.settings import BRIEF, brief_setting
+from companion.tuning import activity_moments, first_activity, integrand_size
 
 import plasticity
 from plasticity.learning.criterion import trials_to_criterion
+from plasticity.learning.reward import trial_error
 from plasticity.learning.trial import draw_episode, initial_learning_state, learn_trial
+from plasticity.model.network import simulate_trial
 from plasticity.rules.three_factor import make_rule
 
 ROOT = Path(__file__).parents[2]
 
 NODE = shutil.which("node")
 needs_node = pytest.mark.skipif(NODE is None, reason="apt-get install nodejs")
-UNITS, TRIALS, RATE = 12, 4, 1e-4
+UNITS, TRIALS, RATE = 12, 6, 1e-4
 THETA = np.random.default_rng(7).normal(size=(6, 6))
+MOMENTS = activity_moments(*first_activity(brief_setting(n_units=UNITS), 3, 4)[:2], 5)
 SOME_ERRORS = np.random.default_rng(8).uniform(0.0, 1.3, (8, 300))
 
 
@@ -32,10 +35,10 @@ def written():
     return explore.data()
 
 
-@pytest.fixture(scope="module")
-def package():
+@pytest.fixture(scope="module", params=BRIEF)
+def package(request):
     """Trials of a rule without zeros in the package, and what they started from."""
-    setting = brief_setting(n_units=UNITS)
+    setting = brief_setting(request.param, n_units=UNITS)
     rule = make_rule(THETA, learning_rate=RATE, clip=float(setting.rule.clip))
     network = jax.tree.map(lambda a: a[0], setting.networks(5, [0]))
     state = initial_learning_state(network, setting.task, rule, setting.learner)
@@ -43,13 +46,23 @@ def package():
     for h in range(TRIALS):
         key = jax.random.key(6)
         episode = draw_episode(key, jax.numpy.int32(h), setting.task, setting.learner, UNITS)
+        down = -jax.grad(_error)(state.W, network, episode, setting.learner.dynamics)
+        before = state.W
         state, outcome = learn_trial(state, episode, network, rule, setting.learner)
         episodes.append(episode)
+        share = np.isclose(np.abs(state.W - before), float(setting.rule.clip), rtol=1e-6).mean()
         row = {"output": outcome.trajectory.output, "trace": outcome.trace, "W": state.W}
+        row |= {"descent": down, "share": share}
         trials.append(
             {n: np.asarray(a).ravel() for n, a in (row | {"error": outcome.error}).items()}
         )
     return setting, network, episodes, trials
+
+
+def _error(W, network, episode, dynamics):
+    trial, start = episode.trial, episode.state
+    given = (trial.inputs, episode.kicks, start, start, dynamics)
+    return trial_error(simulate_trial(network._replace(W=W), *given).output, trial)
 
 
 def _in_javascript(package, written, lifetimes=(), **changes):
@@ -65,10 +78,12 @@ def _in_javascript(package, written, lifetimes=(), **changes):
                 "condition": int(e.trial.condition),
                 "kicks": np.asarray(e.kicks).tolist(),
                 "state": np.asarray(e.state).tolist(),
+                "inputs": np.asarray(e.trial.inputs).tolist(),
             }
             for e in episodes
         ],
         "point": [0.7, -1.3],
+        "moments": MOMENTS.tolist(),
         "written": written,
         "lifetimes": lifetimes,
         "errors": SOME_ERRORS.tolist(),
@@ -114,9 +129,16 @@ def test_functions_of_the_page_are_those_of_the_package(package, written):
     r, delta = 0.7, -1.3
     powers = np.arange(6)
     assert found["integrand"] == pytest.approx(r**powers @ THETA @ delta**powers, rel=1e-12)
-    size = integrand_size(brief_setting(n_units=explore.UNITS), make_rule(THETA))
+    size = integrand_size(brief_setting(n_units=UNITS), make_rule(THETA), seed=3)
     assert found["size"] == pytest.approx(size, rel=1e-9)
-    result = trials_to_criterion(SOME_ERRORS < written["setting"]["correctBelow"])
+    run = [np.reshape(found["run"][name], (1, -1, UNITS)) for name in ("rates", "fluctuations")]
+    np.testing.assert_allclose(found["moments"], activity_moments(*run, 5), rtol=1e-9, atol=1e-15)
+    mean, *each = np.transpose(found["quiet"])
+    if len(package[0].task.targets) == 2:
+        np.testing.assert_allclose(mean, np.mean(each, axis=0), rtol=1e-12)
+    assert found["cosine"] == pytest.approx(2 * r * delta / (r**2 + delta**2))
+    correct_below = written["settings"]["delayed_association"]["correctBelow"]
+    result = trials_to_criterion(SOME_ERRORS < correct_below)
     expected = [int(t) if ok else None for t, ok in zip(*result, strict=True)]
     assert found["criterion"] == expected
     assert None in expected and any(expected)
@@ -126,7 +148,14 @@ def test_functions_of_the_page_are_those_of_the_package(package, written):
 def test_what_the_page_draws_has_the_distributions_of_the_package(package, written):
     drawn = _in_javascript(package, written, units=200)["drawn"]
     W, Win, kicks = (np.array(drawn[name]) for name in ("W", "Win", "kicks"))
-    setting = written["setting"]
+    task, setting = package[0].task, explore.described(package[0])
+    added = np.reshape(drawn["inputs"], task.inputs[0].shape) - np.asarray(task.inputs[0])
+    noise = np.asarray(task.noise)
+    assert (added[noise == 0] == 0).all()
+    if noise.any():
+        scaled = added[noise > 0] / noise[noise > 0]
+        assert scaled.mean() == pytest.approx(0, abs=0.5)
+        assert scaled.std() == pytest.approx(1, rel=0.3)
     assert W.mean() == pytest.approx(0, abs=0.002)
     assert W.std() == pytest.approx(setting["gain"] / 200**0.5, rel=0.02)
     assert np.abs(Win).max() < 1
@@ -151,6 +180,9 @@ def test_every_element_that_the_script_names_is_on_the_page():
     folder = ROOT / "book"
     script = (folder / "static" / "explore" / "page.js").read_text()
     named = re.findall(r'(?:byId|listen|describe)\("([\w-]+)"', script)
+    both = re.findall(r"(?:byId|listen|describe)\(`([\w-]+-)\$\{which\}`", script)
+    assert len(set(both)) == 7
+    named += [f"{name}{which}" for name in both for which in "ab"]
     assert len(set(named)) > 15
     there = re.findall(r'id="explore-([\w-]+)"', (folder / "pages" / "explore.md").read_text())
     assert set(named) <= set(there)

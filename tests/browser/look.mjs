@@ -188,8 +188,22 @@ async function explore(browser, name) {
   const paused = await count();
   await tab.keyboard.press("Enter");
   const resumed = await more(paused);
+  const numbers = (which) =>
+    tab.$eval("#explore", (root, w) => {
+      const names = ["mean-error", "share", "cosine"];
+      return names.map((name) => root.querySelector(`#explore-${name}-${w}`).textContent);
+    }, which);
+  const [ofA, ofB] = [await numbers("a"), await numbers("b")];
+  await tab.select("#explore-task", "evidence_integration");
+  await tab.select("#explore-gain", "0.8");
+  const anew = await count();
+  await tab.click("#explore-edit-b");
+  await tab.click("#explore-preset-zero");
+  await tab.click("#explore-start");
+  await more(anew);
+  const idle = await numbers("b");
   await tab.close();
-  return { before, clicked, running, paused, resumed, errors };
+  return { before, clicked, running, paused, resumed, ofA, ofB, anew, idle, errors };
 }
 
 /** Runs jobs several at a time; results are in the order of the jobs. */

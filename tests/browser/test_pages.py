@@ -234,6 +234,10 @@ def test_the_interactive_page_learns(book):
     assert seen["clicked"] > 0, "after a click"
     assert seen["running"] == "false", "the space bar pauses"
     assert seen["resumed"] > seen["paused"], "Enter goes on"
+    assert "–" not in seen["ofA"] + seen["ofB"] and seen["ofA"] != seen["ofB"], "two rules"
+    assert seen["anew"] == 0, "another task or gain begins anew"
+    error, share, cosine = seen["idle"]
+    assert (share, cosine) == ("0%", "–") and error != "–", "a rule of zeros changes nothing"
 
 
 def test_every_chapter_can_be_run_elsewhere(book):

@@ -34,21 +34,30 @@ const ExploreCore = (() => {
     };
   }
 
-  /** Kicks (T, N) and the initial x (N,) of one trial. */
+  /** Kicks (T, N), the initial x (N,) and inputs (T, I) of one trial. */
   function drawEpisode(setting, condition, uniform) {
     const { units, steps, kickProbability: p, kickAmplitude: size } = setting;
     const draw = () => (uniform() < p ? size * (2 * uniform() - 1) : 0);
-    return {
-      condition,
-      kicks: Float64Array.from({ length: steps * units }, draw),
-      state: Float64Array.from({ length: units }, () => setting.initialState * (2 * uniform() - 1)),
-    };
+    const kicks = Float64Array.from({ length: steps * units }, draw);
+    const start = () => setting.initialState * (2 * uniform() - 1);
+    const state = Float64Array.from({ length: units }, start);
+    const noise = setting.noise.flat();
+    const mean = setting.inputs[condition].flat();
+    const inputs = Float64Array.from(mean, (u, at) => (noise[at] ? u + noise[at] * normal(uniform) : u));
+    return { condition, kicks, state, inputs };
   }
 
-  /** Rates r_t and fluctuations Δ_t (T, N) and output z_t (T,); x̄ starts from x. */
+  /** A trial from silence, without kicks or noise. */
+  function quietEpisode(setting, condition) {
+    const { units, steps } = setting;
+    const inputs = Float64Array.from(setting.inputs[condition].flat());
+    return { condition, kicks: new Float64Array(steps * units), state: new Float64Array(units), inputs };
+  }
+
+  /** Rates r_t and fluctuations Δ_t (T, N), output z_t (T,), last rates (N,); x̄ starts from x. */
   function simulate(network, episode, setting) {
     const { units: n, steps, channels, dt, tau, filterGain } = setting;
-    const inputs = setting.inputs[episode.condition];
+    const { inputs } = episode;
     const step = dt / tau;
     const x = Float64Array.from(episode.state);
     const filtered = Float64Array.from(x);
@@ -61,7 +70,7 @@ const ExploreCore = (() => {
       for (let i = 0; i < n; i++) {
         let sum = -x[i];
         for (let j = 0, at = i * n; j < n; j++) sum += network.W[at + j] * r[j];
-        for (let c = 0; c < channels; c++) sum += network.Win[i * channels + c] * inputs[t][c];
+        for (let c = 0; c < channels; c++) sum += network.Win[i * channels + c] * inputs[t * channels + c];
         x[i] += step * sum + episode.kicks[t * n + i];
       }
       for (let i = 0; i < n; i++) {
@@ -72,7 +81,7 @@ const ExploreCore = (() => {
         output[t] += network.Wout[i] * r[i];
       }
     }
-    return { rates, fluctuations, output };
+    return { rates, fluctuations, output, last: r };
   }
 
   /** λ_t = dt (1 − dt/τ_e)^(T−1−t), ms. */
@@ -127,16 +136,56 @@ const ExploreCore = (() => {
     return e;
   }
 
+  const judged = (setting) => setting.response.filter(Boolean).length;
+
   /** Mean |z − z*| over the response window. */
   function trialError(output, condition, setting) {
     let sum = 0;
-    let count = 0;
     setting.response.forEach((inside, t) => {
-      if (!inside) return;
-      sum += Math.abs(output[t] - setting.targets[condition][t]);
-      count += 1;
+      if (inside) sum += Math.abs(output[t] - setting.targets[condition][t]);
     });
-    return sum / count;
+    return sum / judged(setting);
+  }
+
+  /** −∂error/∂W of one trial, by backpropagation through its steps, (N postsynaptic, N presynaptic). */
+  function descent(network, episode, setting) {
+    const { units: n, steps, dt, tau } = setting;
+    const step = dt / tau;
+    const { rates, output, last } = simulate(network, episode, setting);
+    const down = new Float64Array(n * n);
+    let back = new Float64Array(n); // −∂error/∂x after step t
+    for (let t = steps - 1; t >= 0; t--) {
+      const gap = output[t] - setting.targets[episode.condition][t];
+      const pull = setting.response[t] ? -Math.sign(gap) / judged(setting) : 0;
+      const felt = new Float64Array(n);
+      for (let i = 0; i < n; i++) {
+        for (let j = 0, at = i * n; j < n; j++) felt[j] += network.W[at + j] * back[i];
+      }
+      back = back.map((b, j) => {
+        const r = t + 1 < steps ? rates[(t + 1) * n + j] : last[j];
+        return (1 - step) * b + (1 - r * r) * (step * felt[j] + pull * network.Wout[j]);
+      });
+      for (let i = 0; i < n; i++) {
+        for (let j = 0, at = i * n; j < n; j++) down[at + j] += step * back[i] * rates[t * n + j];
+      }
+    }
+    return down;
+  }
+
+  /** The mean of `descent` over conditions, in quiet trials. */
+  function quietDescent(network, setting) {
+    const sum = new Float64Array(setting.units ** 2);
+    setting.targets.forEach((_, condition) => {
+      const one = descent(network, quietEpisode(setting, condition), setting);
+      one.forEach((v, s) => (sum[s] += v / setting.targets.length));
+    });
+    return sum;
+  }
+
+  /** Cosine of the angle between two arrays; NaN if one is zero. */
+  function cosine(a, b) {
+    const dot = (x, y) => x.reduce((sum, v, at) => sum + v * y[at], 0);
+    return dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
   }
 
   /** What one trial hands to the next: the network with its own W, R̄ of each condition, count. */
@@ -155,16 +204,15 @@ const ExploreCore = (() => {
     const trace = eligibilityTrace(run.rates, run.fluctuations, rule.theta, setting);
     const error = trialError(run.output, episode.condition, setting);
     const surprise = -error - state.baseline[episode.condition];
-    const W = Float64Array.from(state.network.W);
-    for (let s = 0; s < W.length; s++) {
-      const change = rule.learningRate * surprise * trace[s];
-      W[s] += Math.min(rule.clip, Math.max(-rule.clip, change));
-    }
+    const change = trace.map((e) => {
+      return Math.min(rule.clip, Math.max(-rule.clip, rule.learningRate * surprise * e));
+    });
+    const W = state.network.W.map((w, s) => w + change[s]);
     state.alive = state.alive && Number.isFinite(error) && W.every(Number.isFinite);
     if (state.alive) state.network.W = W;
     state.baseline[episode.condition] += setting.baselineRate * surprise;
     state.trial += 1;
-    return { ...run, trace, error };
+    return { ...run, trace, error, change };
   }
 
   /** Network number ``seed``, before its first trial; the same seed gives the same network and kicks. */
@@ -183,13 +231,16 @@ const ExploreCore = (() => {
     return outcome;
   }
 
-  /** Outputs for all cues without kicks, from silence. */
+  /** Outputs in all conditions without kicks, from silence. */
   function quietOutputs(network, setting) {
-    const { units, steps } = setting;
-    const quiet = { kicks: new Float64Array(steps * units), state: new Float64Array(units) };
     return setting.targets.map((_, condition) => {
-      return simulate(network, { ...quiet, condition }, setting).output;
+      return simulate(network, quietEpisode(setting, condition), setting).output;
     });
+  }
+
+  /** Share of the changes that are at the bound. */
+  function shareAtBound(change, bound) {
+    return change.reduce((sum, v) => sum + (Math.abs(v) >= bound), 0) / change.length;
   }
 
   /** A quarter as many pairs (r_j, Δ_i) of a trial as it has steps and units. */
@@ -198,6 +249,35 @@ const ExploreCore = (() => {
       const t = Math.floor((4 * p) / units);
       return [rates[t * units + ((28 * p + 3 * t) % units)], fluctuations[4 * p]];
     });
+  }
+
+  /** Means of r_j^p Δ_i^q over synapses and steps, p, q ≤ 2d: companion.tuning.activity_moments. */
+  function activityMoments(runs, degree, units) {
+    const powers = [...Array(2 * degree + 1).keys()];
+    const moments = powers.map(() => powers.map(() => 0));
+    let count = 0;
+    for (const { rates, fluctuations } of runs) {
+      for (let at = 0; at < rates.length; at += units, count++) {
+        const mean = (values, p) => {
+          return values.subarray(at, at + units).reduce((sum, v) => sum + v ** p, 0) / units;
+        };
+        const shifts = powers.map((q) => mean(fluctuations, q));
+        powers.forEach((p) => {
+          const rate = mean(rates, p);
+          shifts.forEach((shift, q) => (moments[p][q] += rate * shift));
+        });
+      }
+    }
+    return moments.map((row) => row.map((sum) => sum / count));
+  }
+
+  /** The same of the first trials of networks 1 … n. */
+  function firstMoments(setting, degree, n = 4) {
+    const runs = Array.from({ length: n }, (_, at) => {
+      const life = lifetime(setting, at + 1);
+      return simulate(life.network, drawEpisode(setting, 0, life.uniform), setting);
+    });
+    return activityMoments(runs, degree, setting.units);
   }
 
   /** r.m.s. of Σ θ_kℓ r^k Δ^ℓ, from the means of r^p Δ^q: companion.tuning.integrand_size. */
@@ -231,8 +311,9 @@ const ExploreCore = (() => {
   }
 
   return {
-    drawEpisode, eligibilityTrace, generator, integrand, integrandSize, learner, learnTrial,
-    learningRate, lifetime, nextTrial, quietOutputs, randomNetwork, simulate, trialsToCriterion,
+    activityMoments, cosine, descent, drawEpisode, eligibilityTrace, firstMoments, generator,
+    integrand, integrandSize, learner, learnTrial, learningRate, lifetime, nextTrial, quietDescent,
+    quietEpisode, quietOutputs, randomNetwork, shareAtBound, simulate, trialsToCriterion,
     visitedPairs,
   };
 })();

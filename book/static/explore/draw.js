@@ -2,7 +2,8 @@
 "use strict";
 
 const ExploreDraw = (() => {
-  const CUES = ["#0072B2", "#D55E00"]; // Okabe and Ito's palette, as in the book's figures
+  const SIGNS = { above: "#0072B2", below: "#D55E00" }; // Okabe and Ito's palette, as in the figures
+  const RULES = ["#00795A", "#A8478F"]; // darker kin of that palette, against light and dark grounds
   const GAP = { left: 46, right: 12, top: 10, bottom: 36 };
 
   /** A context in CSS pixels, cleared, with the plotting area and the page's text colour. */
@@ -156,31 +157,36 @@ const ExploreDraw = (() => {
     });
   }
 
-  /** Errors of all trials, their running mean, that of the run before, and the criterion. */
-  function errors(canvas, { now, before, setting, reached }) {
+  /** Errors of all trials, their running means, and the criteria: of rule A (solid), B (dashed). */
+  function errors(canvas, { curves, setting }) {
     const drawn = prepare(canvas);
     const { context, area, ink } = drawn;
-    const span = Math.max(100, 100 * Math.ceil(Math.max(now.length, before.length) / 100));
+    const longest = Math.max(...curves.map((curve) => curve.errors.length));
+    const span = Math.max(100, 100 * Math.ceil(longest / 100));
     const scale = { x: [0, span], y: [0, 2], xLabel: "trial", yLabel: "error" };
     const { toX, toY } = axes(drawn, scale);
     clip(context, area);
     const limit = toY(setting.correctBelow);
     line(context, [[area.x, limit], [area.x + area.width, limit]], { colour: ink, width: 1, dash: [2, 3] });
-    context.fillStyle = CUES[0];
-    context.globalAlpha = 0.4;
-    now.forEach((error, h) => context.fillRect(toX(h + 1) - 1, toY(error) - 1, 2, 2));
+    curves.forEach((curve, at) => {
+      context.fillStyle = RULES[at];
+      context.globalAlpha = 0.35;
+      curve.errors.forEach((error, h) => context.fillRect(toX(h + 1) - 1, toY(error) - 1, 2, 2));
+    });
     context.globalAlpha = 1;
-    const curve = (list) => running(list, setting.window).map((e, h) => [toX(h + 1), toY(e)]);
-    line(context, curve(before), { colour: ink, width: 1.2, dash: [5, 4] });
-    line(context, curve(now), { colour: CUES[0], width: 2.4 });
-    if (reached) {
-      const x = toX(reached);
-      line(context, [[x, area.y], [x, area.y + area.height]], { colour: CUES[1], width: 2 });
-    }
+    curves.forEach(({ errors: list, reached }, at) => {
+      const look = { colour: RULES[at], dash: at ? [7, 4] : [] };
+      const means = running(list, setting.window).map((e, h) => [toX(h + 1), toY(e)]);
+      line(context, means, { ...look, width: 2.4 });
+      if (reached) {
+        const x = toX(reached);
+        line(context, [[x, area.y], [x, area.y + area.height]], { ...look, width: 1.5 });
+      }
+    });
     context.restore();
   }
 
-  /** Output for each cue against time: before learning (dashed) and now, without kicks. */
+  /** Output in each condition against time: before learning (dashed) and now, without kicks. */
   function outputs(canvas, { now, before, setting }) {
     const drawn = prepare(canvas);
     const { context, area } = drawn;
@@ -195,10 +201,11 @@ const ExploreDraw = (() => {
     context.fillRect(left, area.y, right - left, area.height);
     setting.targets.forEach((target, c) => {
       const goal = toY(target[first]);
-      line(context, [[left, goal], [right, goal]], { colour: CUES[c], width: 5 });
+      const colour = target[first] > 0 ? SIGNS.above : SIGNS.below;
+      line(context, [[left, goal], [right, goal]], { colour, width: 5 });
       const curve = (z) => Array.from(z, (v, t) => [toX((t + 1) * setting.dt), toY(v)]);
-      line(context, curve(before[c]), { colour: CUES[c], width: 1.2, dash: [5, 4] });
-      line(context, curve(now[c]), { colour: CUES[c] });
+      line(context, curve(before[c]), { colour, width: 1.2, dash: [5, 4] });
+      line(context, curve(now[c]), { colour });
     });
     context.restore();
   }

@@ -1,31 +1,37 @@
-/* The page "Explore a rule": controls, the running network, and what is said about both.
+/* The page "Explore a rule": controls, two networks that learn, and what is said about them.
  *
- * Elements that tests and readers' scripts may rely on:
+ * Rules A and B act on copies of one network, with the same kicks. Elements that tests and readers'
+ * scripts may rely on, W for a or b:
  *   #explore            data-running is "true" while trials run
+ *   #explore-edit-W     radio buttons: which rule the controls of the rule show and change
  *   #theta-K-L          number input of θ_kℓ, K and L from 0 to 5
  *   #explore-preset-…   buttons: zero, theta-3-3, theta-1-1, theta-1-5, learned
  *   #explore-flip, #explore-odd       flip all signs; keep only odd powers
  *   #explore-slider     moves the coefficient whose cell was last entered
  *   #explore-start      starts, pauses and continues; its text says which
+ *   #explore-task, #explore-gain, #explore-bound      of both networks
  *   #explore-reset, #explore-new, #explore-network, #explore-size, #explore-speed
- *   #explore-trial-count, #explore-mean-error, #explore-criterion     results, "–" if none
+ *   #explore-trial-count, and for each rule
+ *   #explore-mean-error-W, #explore-criterion-W, #explore-share-W, #explore-cosine-W    "–" if none
  *   #explore-status     role="status": what has just happened
- *   #explore-map, #explore-error, #explore-output, #explore-change    canvases
+ *   #explore-map, #explore-error, #explore-output-W, #explore-change-W     canvases
  */
 "use strict";
 
 (() => {
-  const { setting, moments, presets, colours } = EXPLORE_DATA;
+  const { settings, presets, colours } = EXPLORE_DATA;
   const core = ExploreCore;
   const DEGREE = 5;
   const LARGEST = 100;
   const HORIZON = 400; // trials that one start runs
   const BUDGET = 12; // ms of a frame that may go into trials
   const FIRST = 4; // a network that does not solve the task by luck
+  const BOTH = ["a", "b"];
   const byId = (id) => document.getElementById(`explore${id ? "-" + id : ""}`);
   const cells = [];
   const still = window.matchMedia("(prefers-reduced-motion: reduce)");
-  const page = { theta: Float64Array.from(presets["theta-1-5"]), chosen: 11, before: [], due: 0 };
+  const made = (preset) => ({ theta: Float64Array.from(presets[preset]) });
+  const page = { a: made("theta-1-5"), b: made("theta-1-1"), edited: "a", chosen: 11, due: 0 };
 
   const sub = (digit) => "₀₁₂₃₄₅"[digit];
   const name = (p) => `θ${sub(Math.floor(p / (DEGREE + 1)))}${sub(p % (DEGREE + 1))}`;
@@ -33,6 +39,8 @@
   const tiny = (value) => value !== 0 && Math.abs(value) < 0.001;
   const narrow = (value) => (tiny(value) ? value.toExponential(0) : String(Number(value.toFixed(3))));
   const size = () => 10 ** Number(byId("size").value);
+  const edited = () => page[page.edited];
+  const letter = (which) => which.toUpperCase();
 
   function say(text) {
     byId("status").textContent = text;
@@ -43,9 +51,10 @@
     byId(id).setAttribute("aria-label", `${byId(id).textContent}: ${text}.`);
   }
 
-  function rule() {
-    const rate = core.learningRate(page.theta, size(), moments);
-    return { theta: page.theta, clip: setting.clip, learningRate: rate };
+  /** What the rule does at the chosen size and bound. */
+  function acting({ theta }) {
+    const learningRate = core.learningRate(theta, size(), page.moments);
+    return { theta, clip: Number(byId("bound").value), learningRate };
   }
 
   /* ---- the rule ---- */
@@ -90,23 +99,23 @@
 
   function setCoefficient(at, value) {
     const bounded = Math.max(-LARGEST, Math.min(LARGEST, value));
-    page.theta[at] = Number.isFinite(bounded) ? bounded : 0;
+    edited().theta[at] = Number.isFinite(bounded) ? bounded : 0;
     showRule(cells[at]);
   }
 
   function setRule(theta, text) {
-    page.theta = Float64Array.from(theta);
+    edited().theta = Float64Array.from(theta);
     showRule();
-    say(`${text} It acts from the next trial on.`);
+    say(`Rule ${letter(page.edited)}: ${text} It acts from the next trial on.`);
   }
 
   /** Show the rule everywhere but in the cell that is being written in. */
   function showRule(writing) {
-    const most = page.theta.reduce((m, v) => Math.max(m, Math.abs(v)), 0);
+    const { theta } = edited();
+    const most = theta.reduce((m, v) => Math.max(m, Math.abs(v)), 0);
     cells.forEach((input, at) => {
-      const value = page.theta[at];
-      if (input !== writing) input.value = narrow(value);
-      const ground = ExploreDraw.colour(value, most, colours);
+      if (input !== writing) input.value = narrow(theta[at]);
+      const ground = ExploreDraw.colour(theta[at], most, colours);
       Object.assign(input.style, { backgroundColor: ground, color: ExploreDraw.inkOn(ground) });
     });
     showSlider();
@@ -115,50 +124,55 @@
   }
 
   function showSlider() {
+    const { theta } = edited();
     cells.forEach((input, at) => input.classList.toggle("explore-chosen", at === page.chosen));
     byId("chosen").textContent = name(page.chosen);
-    byId("slider").value = page.theta[page.chosen];
-    byId("slider-value").textContent = shown(page.theta[page.chosen]);
+    byId("slider").value = theta[page.chosen];
+    byId("slider-value").textContent = shown(theta[page.chosen]);
   }
 
   function showMap() {
+    const { theta, last } = edited();
     const reach = Number(byId("reach").value);
-    const pairs = byId("pairs").checked ? core.visitedPairs(page.last, setting) : [];
-    const bound = ExploreDraw.map(byId("map"), page.theta, { reach, pairs, colours });
-    const corner = (r, delta) => shown(core.integrand(page.theta, r, delta));
-    const terms = [...page.theta.keys()].filter((p) => page.theta[p]).length;
+    const pairs = byId("pairs").checked ? core.visitedPairs(last, page.setting) : [];
+    const bound = ExploreDraw.map(byId("map"), theta, { reach, pairs, colours });
+    const corner = (r, delta) => shown(core.integrand(theta, r, delta));
+    const terms = [...theta.keys()].filter((p) => theta[p]).length;
     const row = (r) => [-reach, 0, reach].map((delta) => corner(r, delta)).join(", ");
-    describe("map", `${terms} coefficients not zero, largest size ${shown(bound)}. For Δ = −${reach}, 0 \
-and ${reach}: at rate 1 ${row(1)}; at rate −1 ${row(-1)}`);
+    describe("map", `rule ${letter(page.edited)}, ${terms} coefficients not zero, largest size \
+${shown(bound)}. For Δ = −${reach}, 0 and ${reach}: at rate 1 ${row(1)}; at rate −1 ${row(-1)}`);
   }
 
   function showSize() {
-    const rate = rule().learningRate;
+    const rate = acting(edited()).learningRate;
     byId("size-value").textContent = `${size().toExponential(1)} (η = ${rate.toExponential(1)})`;
   }
 
-  /* ---- the network ---- */
+  /* ---- the networks ---- */
 
+  /** Both rules at the first trial of the network whose number is shown. */
   function begin(text) {
     stop();
-    if (page.life && page.life.errors.length) page.before = page.life.errors;
     const seed = Math.max(1, Math.round(byId("network").valueAsNumber) || FIRST);
     byId("network").value = seed;
-    page.life = core.lifetime(setting, seed);
-    page.first = core.quietOutputs(page.life.network, setting);
-    const episode = core.drawEpisode(setting, 0, core.generator(2 * seed + 1));
-    page.last = core.simulate(page.life.network, episode, setting);
-    Object.assign(page, { reached: null, goal: HORIZON });
+    page.setting = { ...settings[byId("task").value], gain: Number(byId("gain").value) };
+    page.moments = core.firstMoments(page.setting, DEGREE);
+    for (const which of BOTH) {
+      const life = core.lifetime(page.setting, seed);
+      const episode = core.drawEpisode(page.setting, 0, core.generator(2 * seed + 1));
+      const last = core.simulate(life.network, episode, page.setting);
+      Object.assign(page[which], { life, last, reached: null, shares: [], cosines: [] });
+    }
+    page.first = core.quietOutputs(page.a.life.network, page.setting);
+    page.goal = HORIZON;
     byId("start").textContent = "Start";
     showRun();
-    showMap();
+    showRule();
     say(text);
   }
 
-  function another(text) {
-    Object.assign(page, { before: [], life: null });
-    begin(text);
-  }
+  const done = () => Math.max(...BOTH.map((which) => page[which].life.errors.length));
+  const alive = () => BOTH.filter((which) => page[which].life.state.alive);
 
   function stop() {
     if (page.frame) cancelAnimationFrame(page.frame);
@@ -167,12 +181,11 @@ and ${reach}: at rate 1 ${row(1)}; at rate −1 ${row(-1)}`);
   }
 
   function start() {
-    const { state, errors } = page.life;
-    if (!state.alive) {
-      say("This network can go no further: reset it.");
+    if (!alive().length) {
+      say("These networks can go no further: reset them.");
       return;
     }
-    if (errors.length >= page.goal) page.goal += HORIZON;
+    if (done() >= page.goal) page.goal += HORIZON;
     Object.assign(page, { clock: null, drawn: -Infinity, due: 0 });
     byId("").dataset.running = "true";
     byId("start").textContent = "Pause";
@@ -193,18 +206,17 @@ and ${reach}: at rate 1 ${row(1)}; at rate −1 ${row(-1)}`);
     page.clock = now;
     page.due += (passed / 1000) * Number(byId("speed").value) || 0;
     const until = performance.now() + BUDGET;
-    const present = rule();
-    while (page.due >= 1 && performance.now() < until && trial(present)) page.due -= 1;
+    const rules = Object.fromEntries(BOTH.map((which) => [which, acting(page[which])]));
+    while (page.due >= 1 && performance.now() < until && trials(rules)) page.due -= 1;
     page.due = Math.min(page.due, 1); // what a frame had no time for is let go
-    const { errors, state } = page.life;
-    if (!state.alive) {
-      pause("The activity is no longer finite. Reset, and lower the learning rate.");
-    } else if (errors.length >= page.goal) {
-      const end = page.reached ? `criterion reached in trial ${page.reached}` : "criterion not reached";
-      pause(`${errors.length} trials done, ${end}.`);
+    if (!alive().length) {
+      pause("No activity is finite any more. Reset, and choose smaller updates.");
+    } else if (done() >= page.goal) {
+      const end = ({ reached }) => (reached ? `in trial ${reached}` : "not");
+      pause(`${done()} trials done. Criterion reached by A ${end(page.a)}, by B ${end(page.b)}.`);
     } else {
       // Fewer, calmer changes where the reader has asked for less motion.
-      if (now - page.drawn > (still.matches ? 1000 : 50)) {
+      if (now - page.drawn > (still.matches ? 1000 : 100)) {
         page.drawn = now;
         showRun();
         if (byId("pairs").checked) showMap();
@@ -213,42 +225,57 @@ and ${reach}: at rate 1 ${row(1)}; at rate −1 ${row(-1)}`);
     }
   }
 
-  /** One trial; whether another may follow. */
-  function trial(present) {
-    page.last = core.nextTrial(page.life, present, setting);
-    const { errors, state } = page.life;
-    if (!page.reached && core.trialsToCriterion(errors.slice(-setting.window), setting)) {
-      page.reached = errors.length;
-      say(`Criterion reached in trial ${page.reached}. Learning goes on.`);
-    } else if (errors.length % 100 === 0) {
-      say(`${errors.length} trials, mean error of the last ${meanError()}.`);
-    }
-    return state.alive && errors.length < page.goal;
+  /** One trial of each; whether another may follow. */
+  function trials(rules) {
+    for (const which of alive()) trial(which, rules[which]);
+    if (done() % 100 === 0) say(`${done()} trials: error of A ${meanError("a")}, of B ${meanError("b")}.`);
+    return alive().length > 0 && done() < page.goal;
   }
 
-  function meanError() {
-    const recent = page.life.errors.slice(-setting.window);
-    return recent.length ? (recent.reduce((a, b) => a + b) / recent.length).toFixed(2) : "–";
+  function trial(which, rule) {
+    const { setting } = page;
+    const one = page[which];
+    const { errors, state } = one.life;
+    const downhill = core.quietDescent(state.network, setting);
+    one.last = core.nextTrial(one.life, rule, setting);
+    one.shares.push(core.shareAtBound(one.last.change, rule.clip));
+    one.cosines.push(core.cosine(one.last.change, downhill));
+    if (!one.reached && core.trialsToCriterion(errors.slice(-setting.window), setting)) {
+      one.reached = errors.length;
+      say(`${letter(which)} has reached the criterion in trial ${one.reached}. Learning goes on.`);
+    }
   }
+
+  /** Mean of the last ``window`` numbers that are there, written by ``form``; "–" if none is. */
+  function recent(numbers, form) {
+    const some = numbers.slice(-page.setting.window).filter(Number.isFinite);
+    return some.length ? form(some.reduce((a, b) => a + b) / some.length) : "–";
+  }
+
+  const meanError = (which) => recent(page[which].life.errors, (v) => v.toFixed(2));
 
   function showRun() {
-    const { errors, network, state } = page.life;
-    byId("trial-count").textContent = errors.length;
-    byId("mean-error").textContent = meanError();
-    byId("criterion").textContent = page.reached ?? "–";
-    const { before, reached } = page;
-    ExploreDraw.errors(byId("error"), { now: errors, before, setting, reached });
-    const now = core.quietOutputs(state.network, setting);
-    ExploreDraw.outputs(byId("output"), { now, before: page.first, setting });
-    const { units } = setting;
-    const bound = ExploreDraw.change(byId("change"), state.network.W, network.W, units, colours);
-    const end = (z) => shown(z[z.length - 1]);
-    const both = (list) => list.map(end).join(" and ");
-    const done = reached ? `reached in trial ${reached}` : "not reached";
-    describe("error", `${errors.length} trials, mean of the last ${meanError()}, criterion ${done}`);
-    describe("output", `at the end of a trial, first and second cue: before learning ${both(page.first)}, \
-now ${both(now)}; targets ${both(setting.targets)}`);
-    describe("change", `at most ${shown(bound)}`);
+    const { setting } = page;
+    byId("trial-count").textContent = done();
+    const ends = (list) => list.map((z) => shown(z[z.length - 1])).join(", ");
+    for (const which of BOTH) {
+      const { life, reached, shares, cosines } = page[which];
+      const { network, state } = life;
+      byId(`mean-error-${which}`).textContent = meanError(which);
+      byId(`criterion-${which}`).textContent = reached ?? "–";
+      byId(`share-${which}`).textContent = recent(shares, (v) => `${(100 * v).toFixed(0)}%`);
+      byId(`cosine-${which}`).textContent = recent(cosines, (v) => shown(Number(v.toFixed(3))));
+      const now = core.quietOutputs(state.network, setting);
+      ExploreDraw.outputs(byId(`output-${which}`), { now, before: page.first, setting });
+      describe(`output-${which}`, `at the end of a trial, by condition: before learning \
+${ends(page.first)}; now ${ends(now)}; targets ${ends(setting.targets)}`);
+      const { W } = state.network;
+      const bound = ExploreDraw.change(byId(`change-${which}`), W, network.W, setting.units, colours);
+      describe(`change-${which}`, `at most ${shown(bound)}`);
+    }
+    const curves = BOTH.map((which) => ({ errors: page[which].life.errors, reached: page[which].reached }));
+    ExploreDraw.errors(byId("error"), { curves, setting });
+    describe("error", `${done()} trials; mean of the last, rule A ${meanError("a")}, rule B ${meanError("b")}`);
   }
 
   /* ---- wiring ---- */
@@ -260,27 +287,34 @@ now ${both(now)}; targets ${both(setting.targets)}`);
   makeGrid();
   byId("size").value = Math.log10(EXPLORE_DATA.size);
   byId("network").value = FIRST;
-  byId("window").textContent = `Mean error of the last ${setting.window}`;
   for (const [preset, theta] of Object.entries(presets)) {
     const button = byId(`preset-${preset}`);
-    button.addEventListener("click", () => setRule(theta, `Rule: ${button.textContent}.`));
+    button.addEventListener("click", () => setRule(theta, `${button.textContent}.`));
   }
-  listen("flip", "click", () => setRule(page.theta.map((v) => -v || 0), "All signs flipped."));
+  for (const which of BOTH) {
+    listen(`edit-${which}`, "change", () => {
+      page.edited = which;
+      showRule();
+    });
+  }
+  listen("flip", "click", () => setRule(edited().theta.map((v) => -v || 0), "all signs flipped."));
   listen("odd", "click", () => {
     const odd = (p) => Math.floor(p / (DEGREE + 1)) % 2 && p % (DEGREE + 1) % 2;
-    setRule(page.theta.map((v, p) => (odd(p) ? v : 0)), "Only odd powers kept.");
+    setRule(edited().theta.map((v, p) => (odd(p) ? v : 0)), "only odd powers kept.");
   });
   listen("slider", "input", () => setCoefficient(page.chosen, byId("slider").valueAsNumber));
   listen("slider", "change", () => showRule());
   listen("reach", "change", showMap);
   listen("pairs", "change", showMap);
   listen("size", "input", showSize);
-  listen("network", "change", () => another("Another network. Press Start."));
+  listen("network", "change", () => begin("Another network. Press Start."));
+  listen("task", "change", () => begin("Another task. Press Start."));
+  listen("gain", "change", () => begin("Another gain. Press Start."));
   listen("start", "click", () => (page.frame ? pause("Paused.") : start()));
   listen("reset", "click", () => begin("Back to the first trial. Press Start."));
   listen("new", "click", () => {
     byId("network").value = (byId("network").valueAsNumber || 0) + 1;
-    another("A new network. Press Start.");
+    begin("A new network. Press Start.");
   });
 
   const redraw = () => {
@@ -290,5 +324,4 @@ now ${both(now)}; targets ${both(setting.targets)}`);
   window.addEventListener("resize", redraw);
   new MutationObserver(redraw).observe(document.documentElement, { attributeFilter: ["data-theme"] });
   begin("Press Start.");
-  showRule();
 })();
