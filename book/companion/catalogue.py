@@ -29,7 +29,7 @@ from companion.parts import (
     PartComparison,
     PartTuning,
 )
-from companion.published_settings import PublishedComparison, PublishedTuning
+from companion.published_settings import PublishedTuning
 from companion.race import Race, RaceTuning
 from companion.rule_comparison import RuleComparison, RuleTuning
 from companion.rule_dynamics import RuleDynamics
@@ -40,7 +40,7 @@ from plasticity.types import require
 BRIEFER = {"n_networks": 48, "n_trials": 3000}
 # Regimes of chapter 07: with a bound on updates, and without.
 BOUNDED = (True, False)
-# Published settings of chapter 03 in which other rules are tuned.
+# Published settings in which other rules have been tuned.
 PUBLISHED = ("nonmatch",)
 # Tasks of chapter 10.
 CONTESTED = ("association", "integration", "long delay")
@@ -85,7 +85,6 @@ EXPERIMENTS: dict[str, Experiment] = catalogued(
         *(Parity(without=quirk, **BRIEFER) for quirk in QUIRKS),
         *(SelectiveIntegration(version=version) for version in SELECTIVE),
         *(PublishedTuning.of(place) for place in PUBLISHED),
-        *(PublishedComparison.of(PublishedTuning.of(place)) for place in PUBLISHED),
         GradientValidation(),
         TangentGrowth(),
         GradientCost(),
