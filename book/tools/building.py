@@ -5,11 +5,14 @@ page, for print, and an export need the root document at the top: there what is 
 the top, with chapters/ and pages/ below it.
 """
 
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
@@ -88,8 +91,26 @@ def jupyter_book(folder: Path, *options: str) -> bool:
     return not subprocess.run(command, env=environment).returncode
 
 
+@contextmanager
+def alone(folder: Path) -> Generator[None, None, None]:
+    """Wait until nobody else builds there, and keep others waiting; it ends with its owner."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "build.lock").open("w", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("another build of this book is running: waiting for its end", flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def build(root: Path, executed: Path) -> bool:
-    """Build the HTML into _build/html from the notebooks in ``executed``."""
+    """Build the HTML into _build/html from the notebooks in ``executed``; one build at a time."""
+    with alone(root / "_build"):
+        return _build(root, executed)
+
+
+def _build(root: Path, executed: Path) -> bool:
     staging, html = root / "_build" / "staging", root / "_build" / "html"
     stage(root, executed, staging)
     with ThreadPoolExecutor() as pool:  # Sphinx does not read the data

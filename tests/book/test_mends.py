@@ -1,5 +1,8 @@
 """What is put right on the built pages."""
 
+import threading
+
+import building
 import mends
 import numpy as np
 import pytest
@@ -56,3 +59,25 @@ def test_the_narrow_schematic_is_made_from_the_wide_one():
     assert narrow.count(">A synapse<") == len(schematic.PANELS)
     assert sum(width for _, width in schematic.PANELS) == 760
     assert schematic.stacked(wide.replace("A synapse", "One synapse")) != narrow
+
+
+def test_two_builds_wait_for_each_other(tmp_path, monkeypatch, capsys):
+    at_once, most, first_in = [], [], threading.Event()
+
+    def slow(root, executed):
+        at_once.append(executed)
+        most.append(len(at_once))
+        first_in.set()
+        threading.Event().wait(0.3)
+        at_once.remove(executed)
+        return True
+
+    monkeypatch.setattr(building, "_build", slow)
+    others = [threading.Thread(target=building.build, args=(tmp_path, n)) for n in (1, 2)]
+    others[0].start()
+    first_in.wait()
+    others[1].start()
+    for one in others:
+        one.join()
+    assert most == [1, 1]
+    assert capsys.readouterr().out.count("another build of this book is running") == 1
