@@ -11,7 +11,8 @@ Each number lives on a ladder, and is named by its rung.
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -195,6 +196,14 @@ TASKS: dict[str, tuple[Callable[..., Setting], str]] = {
 }
 
 
+@contextmanager
+def blow_ups_expected() -> Iterator[None]:
+    """A search goes where learning blows up; that is counted, and not news."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        yield
+
+
 @dataclass(frozen=True)
 class Contest:
     """An algorithm in a setting; the numbers of a point are rungs, by the names in `NUMBERS`."""
@@ -251,9 +260,7 @@ class Contest:
     def learn(self, seed: int, runs: Sequence[int], n_updates: int, rules, sizes, **options):
         """Lifetimes of a stack of rules, each with an exploration of its own size."""
         scale = jnp.repeat(jnp.nan_to_num(jnp.asarray(sizes), nan=1.0)[:, None], len(runs), 1)
-        with warnings.catch_warnings():
-            # A search goes where learning blows up; that is counted, and not news.
-            warnings.simplefilter("ignore", RuntimeWarning)
+        with blow_ups_expected():
             return self.within.learn(seed, runs, n_updates, rules, noise_scale=scale, **options)
 
 

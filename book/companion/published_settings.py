@@ -35,7 +35,6 @@ kick (0.74), and not at all as it comes (0.50). If chapter 08 is right, the lear
 faster here.
 """
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -47,7 +46,15 @@ import numpy as np
 import xarray as xr
 
 from companion.competition import Competition, Tuning, first_errors, tuning_variables
-from companion.contest import Algorithm, Contest, Ladder, play, share_at_bound, trace_sizes
+from companion.contest import (
+    Algorithm,
+    Contest,
+    Ladder,
+    blow_ups_expected,
+    play,
+    share_at_bound,
+    trace_sizes,
+)
 from companion.experiment import Variable
 from companion.miconi import criterion
 from companion.search import Search
@@ -149,9 +156,7 @@ class PublishedContest(Contest):
 
         After its end a lifetime has the mean error of its last 100 trials, or none if it blew up.
         """
-        with warnings.catch_warnings():
-            # A search goes where learning blows up; that is counted, and not news.
-            warnings.simplefilter("ignore", RuntimeWarning)
+        with blow_ups_expected():
             each = [
                 learn_to_criterion(self.setting, rule, seed, runs, n_updates, **options)
                 for rule in rules

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from plasticity.dynamics.portrait import double, outputs_of_trials
+from plasticity.dynamics.portrait import outputs_of_trials, trial_arguments
 from plasticity.learning.trial import Learner
 from plasticity.model.network import Network
 from plasticity.model.tasks import Task
@@ -63,7 +63,7 @@ def tangent_kernel(
     Raises:
         ValueError: as there.
     """
-    keys, conditions, network, task = double(network, task, learner, seed, repeats)
+    keys, conditions, network, task = trial_arguments(network, task, learner, seed, repeats)
     with jax.enable_x64(True):
         window = jnp.asarray(np.asarray(task.response), float)
 

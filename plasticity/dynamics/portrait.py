@@ -116,13 +116,15 @@ def unperturbed_trials(
         ValueError: a network whose inputs are not those of the task, clamped units (the flow of a
             network does not know them), repeats < 1.
     """
-    given = double(network, task, learner, seed, repeats)
+    given = trial_arguments(network, task, learner, seed, repeats)
     with jax.enable_x64(True):
         arrays = _trials(*given, learner)
         return Trials(*(np.asarray(a) for a in arrays), np.asarray(given[1], int))
 
 
-def double(network: Network, task: Task, learner: Learner, seed: int, repeats: int) -> tuple:
+def trial_arguments(
+    network: Network, task: Task, learner: Learner, seed: int, repeats: int
+) -> tuple:
     """Keys, conditions, network and task of such trials, in float64; errors as there."""
     network = make_network(*network)
     n_inputs = network.W_in.shape[1]
