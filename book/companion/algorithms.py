@@ -31,6 +31,7 @@ from companion.learned_rule import Selection, learned_coefficients
 from companion.search import Search
 from companion.seeds import seed
 from companion.tuning import VERIFIED
+from plasticity.learning.setting import Setting
 from plasticity.types import require
 
 # Trials of the long delay are twice as long: it gets half as many in the search, for all alike.
@@ -59,11 +60,16 @@ class _InTask(Competition):
         """The algorithms."""
         return self.algorithms
 
+    @property
+    def setting(self) -> Setting:
+        """That of the task."""
+        return TASKS[self.task][0](n_units=self.n_units)
+
     def contest(self, index: int, selection: xr.Dataset) -> Contest:
         """The algorithm of that number in the setting of the task."""
         learned, _ = learned_coefficients(selection)
         of = algorithms(learned, self.n_units)
-        return Contest(TASKS[self.task][0](n_units=self.n_units), of[self.algorithms[index]])
+        return Contest(self.setting, of[self.algorithms[index]])
 
 
 @dataclass(frozen=True, kw_only=True)

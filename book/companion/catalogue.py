@@ -17,6 +17,7 @@ from companion.courses import Courses
 from companion.estimators import EstimatorSignal
 from companion.experiment import Experiment
 from companion.gradients import GradientCost, GradientValidation, TangentGrowth
+from companion.lazy_rich import LazyRich
 from companion.learned_rule import MetaComparison, Selection, Shortlist
 from companion.mechanism import PredictedComparison, PredictedTuning, TraceAgreement
 from companion.meta_training import TASKS, SettingMap, Training
@@ -29,7 +30,7 @@ from companion.parts import (
     PartComparison,
     PartTuning,
 )
-from companion.published_settings import PublishedTuning
+from companion.published_settings import PublishedComparison, PublishedTuning
 from companion.race import Race, RaceTuning
 from companion.rule_comparison import RuleComparison, RuleTuning
 from companion.rule_dynamics import RuleDynamics
@@ -40,7 +41,7 @@ from plasticity.types import require
 BRIEFER = {"n_networks": 48, "n_trials": 3000}
 # Regimes of chapter 07: with a bound on updates, and without.
 BOUNDED = (True, False)
-# Published settings in which other rules have been tuned.
+# Published settings in which other rules have been tried.
 PUBLISHED = ("nonmatch",)
 # Tasks of chapter 10.
 CONTESTED = ("association", "integration", "long delay")
@@ -85,6 +86,7 @@ EXPERIMENTS: dict[str, Experiment] = catalogued(
         *(Parity(without=quirk, **BRIEFER) for quirk in QUIRKS),
         *(SelectiveIntegration(version=version) for version in SELECTIVE),
         *(PublishedTuning.of(place) for place in PUBLISHED),
+        *(PublishedComparison.of(PublishedTuning.of(place)) for place in PUBLISHED),
         GradientValidation(),
         TangentGrowth(),
         GradientCost(),
@@ -109,6 +111,7 @@ EXPERIMENTS: dict[str, Experiment] = catalogued(
         ElsewhereComparison(),
         MetaComparison(),
         RuleDynamics(),
+        LazyRich(),
         *(AlgorithmTuning.of(task) for task in CONTESTED),
         *(AlgorithmComparison.of(task) for task in CONTESTED),
         AlgorithmCost(),

@@ -1,6 +1,36 @@
-"""Chapter 09: what each rule does to the same networks, as dynamical systems.
+"""Chapter 09: what each rule does to the same networks, once they have come equally far.
 
-The learning rates are those of the comparison of rules, chosen on other networks.
+The protocol, written before a network judged.
+
+*Question*: are two networks that learned the same task by different rules further apart than two
+that learned it by the same rule? And do rules differ in any number that describes a network?
+
+*Rules*: those of chapter 10 that change recurrent weights alone, each with the numbers that were
+chosen for it there, on other networks.
+
+*Matching* (`companion.matching`): after equally many trials a fast rule has learned more. So a
+network is looked at when its error without exploration first falls to 0.7, 0.5 and 0.3 (before
+learning it is about 1), and, apart from that, when ‖W − W0‖ / ‖W0‖ first reaches 0.02 and 0.05. The
+last change of weights is cut at the level, so that networks match exactly whatever the size of
+their steps. The main match is an error of 0.5. Networks that are there before they learn are left
+out. Rules that match in fewer than 90% of the others within 400 trials are named and left out of
+that match, and so are networks that do not match under all rules that stay.
+
+*Yardstick*: each network learns twice by each rule, from other kicks and other initial states. Two
+rules are always compared across the two, so that rules are all that differs from the yardstick.
+
+*Judge one*: distances between two networks, in the change of weights (1 − cosine), in activity
+(1 − CKA) and in the tangent kernel (1 − alignment). The mean over pairs of different rules, over
+that of pairs of the same, network by network; 1 says that a rule leaves no mark. For the rules of
+this book alone (powers), for all that learn from reward, and for all, with 95% intervals that hold
+together and resample networks. *Judge two*: every number of a network: the spread of the rules'
+means over the spread of networks (Cohen's f), tested by exchanging labels within networks,
+corrected for all numbers; and the f that is found with 80% power. That test is made a second time
+between the two halves of the yardstick, where there is nothing to find.
+
+*Size*: 256 networks. With the spread of a pilot of 16 others they find ratios of 1.02 in weights and
+in activity and of 1.1 in tangent kernels with 80% power. Points of rest and spectra take longer and
+are sought in 48 of them; the chapter prints which f these find.
 """
 
 from collections.abc import Sequence
@@ -11,293 +41,409 @@ import jax
 import numpy as np
 import xarray as xr
 
+from companion.algorithms import AlgorithmTuning
+from companion.contest import FAMILIES, NAMES, Contest
 from companion.experiment import Experiment, Variable
-from companion.learned_rule import MetaComparison, compared_rules, learned_coefficients
+from companion.matching import Match, Moments, check_matched, learn_until_matched
 from companion.seeds import seed
-from companion.settings import brief_setting
-from companion.tuning import VERIFIED, at_sizes
+from companion.tuning import VERIFIED
+from plasticity.dynamics.laziness import (
+    effective_rank,
+    kernel_alignment,
+    output_alignment,
+    representation_alignment,
+    tangent_kernel,
+)
 from plasticity.dynamics.portrait import (
+    ACTIVITY_MEASURES,
     POINT_MEASURES,
     TRIAL_MEASURES,
-    Portrait,
     Trials,
+    activity_measures,
     draw_portrait,
     point_measures,
     trial_measures,
     unperturbed_trials,
 )
 from plasticity.dynamics.spectrum import jacobian
-from plasticity.learning.criterion import TrialsToCriterion, trials_to_criterion
 from plasticity.learning.setting import Setting
-from plasticity.learning.trial import initial_learning_state
 from plasticity.model.network import Network
-from plasticity.rules.base import Rule
-from plasticity.rules.three_factor import zero
+from plasticity.rules.base import stack
 from plasticity.types import require
 
-RULES = ("untrained", "(3,3)", "(1,1)", "(1,5)", "learned", "node perturbation")
-MEASURES = TRIAL_MEASURES + POINT_MEASURES
-STAGES = ("at criterion", "after all trials")
-_BLOCK = 20  # trials between the moments at which networks may be looked at
-_KEPT = 2  # networks whose last weights are kept
-_EARLY = 8  # networks that are looked at after their first trials
+_NOT_HERE = ("readout only", "e-prop, random B, plastic readout", "no learning")
+RULES = tuple(name for name in NAMES if name not in _NOT_HERE)
+REWARDED = tuple(name for name in RULES if name not in FAMILIES["the target"])
+LAZINESS = (
+    "representation alignment",
+    "kernel alignment",
+    "effective rank of the change",
+    "output alignment",
+)
+MEASURES = (*ACTIVITY_MEASURES, *LAZINESS)
+LOOKS = (*TRIAL_MEASURES[len(ACTIVITY_MEASURES) :], *POINT_MEASURES)
+DISTANCES = ("weights", "activity", "tangent kernel")
+MATCHES = (
+    Match("error", 0.5),
+    Match("error", 0.7),
+    Match("error", 0.3),
+    Match("change", 0.02),
+    Match("change", 0.05),
+)
+_KICKS = 2  # times that a network learns by each rule
+_CHECKED = 3  # rules of a block whose first trials are learned again
+_EARLY = 2  # networks of a block in which they are
 
 
 class Beginning(NamedTuple):
-    """A network before it learns, and its trials without kicks."""
+    """A network before it learns, its trials without kicks, and its tangent kernel."""
 
     network: Network
     trials: Trials
-
-    def with_weights(self, W: np.ndarray) -> Network:
-        """The network with other recurrent weights."""
-        return self.network._replace(W=W)
+    kernel: np.ndarray
 
 
-def rule_of(setting: Setting, name: str, learned: np.ndarray, size: float) -> Rule:
-    """The rule called ``name`` at the rate of ``size``, see `companion.tuning.at_sizes`.
+class Look(NamedTuple):
+    """A network with other weights than at the beginning, and the same of it."""
 
-    Args:
-        learned: θ of the rule called "learned".
-
-    Raises:
-        ValueError: an unknown name.
-    """
-    require(name in RULES, "a rule of this chapter", repr(name), f"choose from {RULES}")
-    if name == "untrained":
-        return zero(degree=5, clip=float(setting.rule.clip))
-    return at_sizes(setting, compared_rules(learned)[name], [size])[0]
+    network: Network
+    trials: Trials
+    kernel: np.ndarray
+    change: np.ndarray
 
 
-def weights_over_learning(
-    setting: Setting, rule: Rule, number: int, networks: Sequence[int], n_trials: int
-) -> tuple[dict[int, np.ndarray], np.ndarray]:
-    """Trials → W after so many (0, 4, 20, 40, …), (networks, N, N); and which trials were correct.
-
-    Args:
-        number: the seed of the networks and their trials.
-
-    Raises:
-        ValueError: n_trials not a multiple of 20.
-    """
-    fits = n_trials >= _BLOCK and n_trials % _BLOCK == 0
-    require(fits, f"n_trials a multiple of {_BLOCK}", n_trials, "round it")
-
-    def begin(network):
-        return initial_learning_state(network, setting.task, rule, setting.learner)
-
-    # In steps as short, and with the first state given like all others, one program serves all.
-    state = jax.vmap(begin)(setting.networks(number, networks))
-    weights, correct = {0: np.asarray(state.W)}, []
-    for trial in range(VERIFIED, n_trials + 1, VERIFIED):
-        lifetimes = setting.learn(number, networks, VERIFIED, rule, state=state)
-        state = lifetimes.state
-        correct.append(np.asarray(lifetimes.correct))
-        if trial == VERIFIED or trial % _BLOCK == 0:
-            weights[trial] = np.asarray(state.W)
-    return weights, np.concatenate(correct, axis=-1)
+def beginnings(setting: Setting, number: int, runs: Sequence[int]) -> list[Beginning]:
+    """Networks of a seed, as they are before they learn."""
+    together, place = setting.networks(number, runs), (setting.task, setting.learner)
+    networks = [jax.tree.map(lambda a, i=i: np.asarray(a)[i], together) for i in range(len(runs))]
+    return [
+        Beginning(
+            network,
+            unperturbed_trials(network, *place, seed=number),
+            tangent_kernel(network, *place, seed=number),
+        )
+        for network in networks
+    ]
 
 
-def beginnings(setting: Setting, number: int, n_networks: int) -> list[Beginning]:
-    """The first networks of a seed, as they are before they learn."""
-    together = setting.networks(number, range(n_networks))
-    networks = [jax.tree.map(lambda a, i=i: a[i], together) for i in range(n_networks)]
-    at_task = (setting.task, setting.learner)
-    return [Beginning(n, unperturbed_trials(n, *at_task, seed=number)) for n in networks]
+def look_at(setting: Setting, number: int, W: np.ndarray, before: Beginning) -> Look:
+    """The network with the weights W."""
+    network = before.network._replace(W=W)
+    place = (network, setting.task, setting.learner)
+    trials, kernel = (of(*place, seed=number) for of in (unperturbed_trials, tangent_kernel))
+    return Look(network, trials, kernel, np.asarray(W, float) - before.network.W)
 
 
-def numbers_of_trials(
-    setting: Setting, number: int, W: np.ndarray, before: Sequence[Beginning]
-) -> np.ndarray:
-    """`TRIAL_MEASURES` of networks whose weights are now W, (networks, 8)."""
-    task, learner, numbers = setting.task, setting.learner, []
-    for weights, beginning in zip(W, before, strict=True):
-        network = beginning.with_weights(weights)
-        trials = unperturbed_trials(network, task, learner, seed=number)
-        numbers.append(list(trial_measures(network, trials, learner, beginning).values()))
-    return np.array(numbers)
+def _as_it_was(before: Beginning) -> Look:
+    return Look(*before, np.zeros(before.network.W.shape))
 
 
-def operating_spectrum(network: Network, portrait: Portrait, transfer) -> np.ndarray:
-    """Eigenvalues at the operating point of the first condition, (N, 2); NaN if there is none.
+def measures_of(look: Look, before: Beginning) -> np.ndarray:
+    """`MEASURES` of a network, (9,); a change of zero has no rank."""
+    activity = activity_measures(look.network, look.trials, before[:2])
+    ends, ends0 = (np.tanh(of.trials.states[:, -1]) for of in (look, before))
+    rates = np.tanh(look.trials.states.reshape(-1, look.trials.states.shape[-1]))
+    laziness = (
+        representation_alignment(ends, ends0),
+        kernel_alignment(look.kernel, before.kernel),
+        effective_rank(look.change) if look.change.any() else np.nan,
+        output_alignment(look.network.W_out, rates),
+    )
+    return np.array([*activity.values(), *laziness])
 
-    Real and imaginary parts, 1/τ.
-    """
+
+def looks_of(
+    setting: Setting, number: int, network: Network, before: Beginning, n_starts: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`LOOKS`, (21,); the operating point of the first condition, (N,); its eigenvalues, (N, 2)."""
+    place = (setting.task, setting.learner)
+    portrait = draw_portrait(network, *place, n_starts=n_starts, seed=number)
+    spectra = trial_measures(network, portrait.trials, setting.learner, before[:2])
+    numbers = spectra | point_measures(network, portrait, setting.learner)
     x = portrait.operating[0]
     values = np.full(len(x), np.nan, complex)
     if np.isfinite(x).all():
-        values = np.linalg.eigvals(jacobian(np.asarray(network.W), x, transfer)).astype(complex)
-    return np.stack([values.real, values.imag], axis=-1).astype(np.float32)
+        J = jacobian(np.asarray(network.W), x, setting.learner.dynamics.transfer)
+        values = np.linalg.eigvals(J).astype(complex)
+    parts = np.stack([values.real, values.imag], axis=-1)
+    return np.array([numbers[name] for name in LOOKS]), x, parts.astype(np.float32)
+
+
+def features_of(look: Look) -> list[np.ndarray]:
+    """For each of `DISTANCES` the vector of length 1 whose inner products are the similarities."""
+    states = look.trials.states.reshape(-1, len(look.change))
+    states = states - states.mean(axis=0)
+    vectors = [a.ravel() for a in (look.change, states @ states.T, look.kernel)]
+    return [vector / np.linalg.norm(vector) for vector in vectors]
+
+
+def distances_between(features: dict[tuple[int, int], list[np.ndarray]], n_rules: int):
+    """`DISTANCES` of one network by (rule, kicks), (rules, rules, 3); NaN where one is missing.
+
+    Always between two kicks, so that rules are all that differs from the diagonal; the mean of the
+    two choices.
+    """
+    apart = np.full((n_rules, _KICKS, n_rules, _KICKS, len(DISTANCES)), np.nan)
+    if features:
+        places = np.array(list(features))
+        rules, kicks = places.T
+        for kind, vectors in enumerate(zip(*features.values(), strict=True)):
+            matrix = np.stack(vectors)
+            first, second = (rules[:, None], kicks[:, None]), (rules[None], kicks[None])
+            apart[(*first, *second, kind)] = 1 - matrix @ matrix.T
+    return (apart[:, 0, :, 1] + apart[:, 1, :, 0]) / 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class RuleDynamics(Experiment):
-    """Networks taken apart after learning by every rule from the same starts.
+    """Networks that have come equally far by every rule, from the same starts.
 
     Attributes:
-        comparison: in which the rates of the rules were chosen, and for which the learned rule was.
+        tuning: where the numbers of the rules were chosen.
         rules: names in `RULES`.
+        n_networks: of a block.
+        n_looked: of them, how many have points of rest and spectra.
+        n_trials: the horizon of learning.
         n_starts: of the search for fixed points, for each network and constant input.
-        moments: trials after which networks are looked at, multiples of 20.
 
     Raises:
-        ValueError: an unknown rule, moments that are not reached or not multiples of 20.
+        ValueError: an unknown rule, fewer than two of them, more networks looked at than there are.
     """
 
     name = "rule_dynamics"
-    title = "Networks as dynamical systems, after learning by every rule from the same starts"
-    axis = "rule"
-    seeds = {"dynamics": seed("dynamics")}
+    title = "Networks as dynamical systems, when they have come equally far by every rule"
+    axis = "block"
+    optimised = True
+    seeds = {"dynamics": seed("dynamics, matched")}
     variables = {
-        "trials": Variable(("rule", "network"), "trials to criterion", "trials"),
-        "reached": Variable(("rule", "network"), "whether the criterion was met"),
-        "course": Variable(
-            ("rule", "moment", "network", "trial_measure"),
-            "numbers from trials without kicks after so many trials of learning; abscissas in 1/τ",
+        "after": Variable(
+            ("block", "rule", "kicks", "match", "within"),
+            "trials of learning until the network matched; NaN where the horizon came first",
+            "trials",
         ),
         "measures": Variable(
-            ("rule", "stage", "network", "measure"),
-            "numbers from trials without kicks and from fixed points, first at the block of 20"
-            " trials in which the criterion was met (NaN where it never was), then after all"
-            " trials; abscissas in 1/τ",
+            ("block", "rule", "kicks", "match", "within", "measure"),
+            "numbers from weights, from trials without kicks and from tangent kernels; NaN where"
+            " the network did not match",
+        ),
+        "untrained": Variable(("block", "within", "measure"), "the same before learning"),
+        "distances": Variable(
+            ("block", "rule", "other", "match", "within", "distance"),
+            "between networks that learned by a rule and by another from other kicks; beside the"
+            " diagonal the mean of the two choices of kicks",
+        ),
+        "looks": Variable(
+            ("block", "rule", "kicks", "looked", "look"),
+            "numbers from spectra and fixed points at the first match; abscissas in 1/τ",
             "1 (frequency: Hz)",
         ),
+        "untrained_looks": Variable(("block", "looked", "look"), "the same before learning"),
         "eigenvalues": Variable(
-            ("rule", "network", "mode", "component"),
-            "of the Jacobian at the operating point of the first cue, after all trials; NaN where"
-            " there is none",
+            ("block", "rule", "looked", "mode", "component"),
+            "of the Jacobian at the operating point of the first cue, at the first match, with the"
+            " first kicks; NaN where there is none",
             "1/τ",
         ),
         "weights": Variable(
-            ("rule", "kept_network", "post", "pre"), "W after all trials, of the first networks"
+            ("block", "post", "pre"),
+            "W at the first match of the first network that matched by the first checked rule",
         ),
+        "which": Variable(("block",), "number of that network within its block"),
+        "kept": Variable(("block", "measure"), "numbers of the network with these weights"),
         "operating": Variable(
-            ("rule", "kept_network", "condition", "unit"),
-            "x of the fixed point nearest to where the trials of a cue end, with these weights; NaN"
-            " where there is none",
-        ),
-        "kept": Variable(
-            ("rule", "kept_network", "trial_measure"),
-            "numbers from trials without kicks, with these weights; abscissas in 1/τ",
+            ("block", "unit"),
+            "x of its fixed point nearest to where the trials of the first cue end; NaN where"
+            " there is none",
         ),
         "early": Variable(
-            ("rule", "early_network", "trial_measure"),
-            f"the same of the first networks after {VERIFIED} trials of learning",
+            ("block", "checked", "first network", "measure"),
+            f"numbers of first networks after {VERIFIED} changes of weights by checked rules",
         ),
     }
 
-    comparison: MetaComparison = MetaComparison()
+    tuning: AlgorithmTuning = AlgorithmTuning()
     rules: tuple[str, ...] = RULES
-    n_units: int = 100
+    n_blocks: int = 8
     n_networks: int = 32
+    n_looked: int = 6
     n_trials: int = 400
     n_starts: int = 200
-    moments: tuple[int, ...] = (0, 20, 40, 80, 160, 400)
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.rules if name not in RULES]
         require(not unknown, "rules of this chapter", unknown, f"choose from {RULES}")
-        inside = all(m % _BLOCK == 0 and 0 <= m <= self.n_trials for m in self.moments)
-        rule = f"moments are multiples of {_BLOCK} up to {self.n_trials}"
-        require(inside, rule, self.moments, "leave the others out")
+        require(len(self.rules) >= 2, "two rules or more", self.rules, "name another")
+        fits = self.n_looked <= self.n_networks
+        rule = f"n_looked ≤ n_networks = {self.n_networks}"
+        require(fits, rule, self.n_looked, "look at fewer, or take larger blocks")
 
     @property
     def needs(self) -> dict[str, Experiment]:
-        return {"comparison": self.comparison, "selection": self.comparison.selection}
+        return {"tuning": self.tuning, "selection": self.tuning.selection}
 
     def coordinates(self):
         return {
+            "block": range(self.n_blocks),
             "rule": list(self.rules),
-            "network": range(self.n_networks),
-            "moment": list(self.moments),
-            "trial_measure": list(TRIAL_MEASURES),
-            "stage": list(STAGES),
+            "other": list(self.rules),
+            "kicks": range(_KICKS),
+            "match": [str(match) for match in MATCHES],
+            "within": range(self.n_networks),
             "measure": list(MEASURES),
+            "distance": list(DISTANCES),
+            "looked": range(self.n_looked),
+            "look": list(LOOKS),
             "component": ["real", "imaginary"],
-            "kept_network": range(min(_KEPT, self.n_networks)),
-            "early_network": range(min(_EARLY, self.n_networks)),
+            "checked": range(min(_CHECKED, len(self.rules))),
+            "first network": range(min(_EARLY, self.n_networks)),
         }
 
-    def measure_one(self, index: int, comparison: xr.Dataset, selection: xr.Dataset):
+    def checked(self, index: int) -> list[str]:
+        """Rules whose first trials in a block are learned again when it is verified."""
+        n = min(_CHECKED, len(self.rules))
+        return [self.rules[(n * index + place) % len(self.rules)] for place in range(n)]
+
+    def measure_one(self, index: int, tuning: xr.Dataset, selection: xr.Dataset):
         setting, number = self._setting, self.seeds["dynamics"]
-        rule = self._rule(index, comparison, selection)
-        networks, before = range(self.n_networks), beginnings(setting, number, self.n_networks)
-        W, correct = weights_over_learning(setting, rule, number, networks, self.n_trials)
-        result = trials_to_criterion(correct)
-        end = W[self.n_trials]
-        last, portraits = self._taken_apart(end, before)
-        # What never learns is the same at every moment.
-        untrained = self.rules[index] == "untrained"
-        first = last if untrained else self._at_criterion(W, result, before)
-        return result._asdict() | {
-            "course": [numbers_of_trials(setting, number, W[m], before) for m in self.moments],
-            "measures": [first, last],
-            "eigenvalues": self._spectra(end, before, portraits),
-            "weights": end[:_KEPT],
-            "operating": [portrait.operating for portrait in portraits[:_KEPT]],
-            "kept": numbers_of_trials(setting, number, end[:_KEPT], before[:_KEPT]),
-            "early": numbers_of_trials(setting, number, W[VERIFIED][:_EARLY], before[:_EARLY]),
+        runs = range(index * self.n_networks, (index + 1) * self.n_networks)
+        before = beginnings(setting, number, runs)
+        contests = {name: self._contest(name, tuning, selection) for name in self.rules}
+        moments = [
+            [
+                learn_until_matched(*one, number, runs, self.n_trials, MATCHES, kicks=kicks)
+                for kicks in range(_KICKS)
+            ]
+            for one in contests.values()
+        ]
+        named = self.checked(index)
+        first = moments[self.rules.index(named[0])][0].W[0]
+        numbers, distances = self._compared(moments, before)
+        return {
+            "after": [[moment.after for moment in of_rule] for of_rule in moments],
+            "measures": numbers,
+            "distances": distances,
+            "untrained": [measures_of(_as_it_was(one), one) for one in before],
+            "early": [self._early(*contests[name], runs, before) for name in named],
+            **self._taken_apart(moments, before),
+            **self._kept(first, before),
         }
 
     def measure_one_again(
-        self, index: int, recorded: xr.Dataset, comparison: xr.Dataset, selection: xr.Dataset
+        self, index: int, recorded: xr.Dataset, tuning: xr.Dataset, selection: xr.Dataset
     ):
         setting, number = self._setting, self.seeds["dynamics"]
-        rule = self._rule(index, comparison, selection)
-        before = beginnings(setting, number, recorded.sizes["early_network"])
-        early = np.asarray(setting.learn(number, range(len(before)), VERIFIED, rule).state.W)
-        kept = recorded.weights.values
+        first = index * self.n_networks
+        before = beginnings(setting, number, range(first, first + self.n_networks))
+        which = int(recorded.which)
+        look = look_at(setting, number, recorded.weights.values, before[which])
+        runs = range(first, first + recorded.sizes["first network"])
+        contests = [self._contest(name, tuning, selection) for name in self.checked(index)]
         return {
-            "kept": numbers_of_trials(setting, number, kept, before[: len(kept)]),
-            "early": numbers_of_trials(setting, number, early, before),
+            "kept": measures_of(look, before[which]),
+            "early": [self._early(*one, runs, before) for one in contests],
         }
 
     @property
     def _setting(self) -> Setting:
         # Made each time, in the precision of the moment: verification is in float64.
-        return brief_setting(n_units=self.n_units)
+        return self.tuning.setting
 
-    def _rule(self, index: int, comparison: xr.Dataset, selection: xr.Dataset) -> Rule:
-        """A rule at the rate that the comparison chose for it."""
-        name, (learned, _) = self.rules[index], learned_coefficients(selection)
-        size = 0.0 if name == "untrained" else float(comparison.best.sel(rule=name))
-        return rule_of(self._setting, name, learned, size)
+    def _contest(self, name: str, tuning: xr.Dataset, selection: xr.Dataset):
+        """The contest of a rule, and the numbers that were chosen for it."""
+        index = self.tuning.algorithms.index(name)
+        one = tuning.isel(algorithm=index)
+        return self.tuning.contest(index, selection), one.best.values, one.units.values
 
-    def _taken_apart(
-        self, W: np.ndarray, before: Sequence[Beginning]
-    ) -> tuple[np.ndarray, list[Portrait]]:
-        """`MEASURES` of networks whose weights are now W, (networks, 26), and their portraits."""
-        setting, numbers, portraits = self._setting, [], []
-        learner = setting.learner
-        options = {"n_starts": self.n_starts, "seed": self.seeds["dynamics"]}
-        for weights, beginning in zip(W, before, strict=True):
-            network = beginning.with_weights(weights)
-            portrait = draw_portrait(network, setting.task, learner, **options)
-            of_trials = trial_measures(network, portrait.trials, learner, beginning)
-            of_points = point_measures(network, portrait, learner)
-            numbers.append([*of_trials.values(), *of_points.values()])
-            portraits.append(portrait)
-        return np.array(numbers), portraits
+    def _compared(self, moments: list[list[Moments]], before: Sequence[Beginning]):
+        """`MEASURES` and `DISTANCES` of all networks at all matches."""
+        n_rules, setting, number = len(self.rules), self._setting, self.seeds["dynamics"]
+        shape = (len(MATCHES), len(before))
+        numbers = np.full((n_rules, _KICKS, *shape, len(MEASURES)), np.nan)
+        distances = np.full((n_rules, n_rules, *shape, len(DISTANCES)), np.nan, np.float32)
+        for match, network in np.ndindex(shape):
+            features: dict[tuple[int, int], list[np.ndarray]] = {}
+            for rule, kicks in np.ndindex(n_rules, _KICKS):
+                W = moments[rule][kicks].W[match, network]
+                if np.isfinite(W).all():
+                    look = look_at(setting, number, W, before[network])
+                    numbers[rule, kicks, match, network] = measures_of(look, before[network])
+                    features[rule, kicks] = features_of(look)
+            distances[:, :, match, network] = distances_between(features, n_rules)
+        return numbers, distances
 
-    def _at_criterion(
-        self, W: dict[int, np.ndarray], result: TrialsToCriterion, before: Sequence[Beginning]
-    ) -> np.ndarray:
-        """`MEASURES` after the block that met the criterion, (networks, 26); NaN if none did.
+    def _taken_apart(self, moments: list[list[Moments]], before: Sequence[Beginning]):
+        """Numbers of points of rest and spectra at the first match."""
+        setting, number = self._setting, self.seeds["dynamics"]
+        n_units, shape = setting.n_units, (len(self.rules), _KICKS, self.n_looked)
+        looks = np.full((*shape, len(LOOKS)), np.nan)
+        values = np.full((len(self.rules), self.n_looked, n_units, 2), np.nan, np.float32)
+        for rule, kicks, network in np.ndindex(shape):
+            W, start = moments[rule][kicks].W[0, network], before[network]
+            if np.isfinite(W).all():
+                moved = start.network._replace(W=W)
+                found = looks_of(setting, number, moved, start, self.n_starts)
+                looks[rule, kicks, network] = found[0]
+                if kicks == 0:
+                    values[rule, network] = found[2]
+        untrained = [
+            looks_of(setting, number, start.network, start, self.n_starts)[0]
+            for start in before[: self.n_looked]
+        ]
+        return {"looks": looks, "untrained_looks": untrained, "eigenvalues": values}
 
-        Args:
-            W: trials → weights after so many.
-        """
-        numbers = np.full((len(before), len(MEASURES)), np.nan)
-        which = np.flatnonzero(result.reached)
-        if len(which):
-            after = -(-result.trials // _BLOCK) * _BLOCK
-            weights = np.stack([W[int(after[i])][i] for i in which])
-            numbers[which] = self._taken_apart(weights, [before[i] for i in which])[0]
-        return numbers
+    def _kept(self, W: np.ndarray, before: Sequence[Beginning]):
+        """The first network with finite weights, or the first as it was before."""
+        setting, number = self._setting, self.seeds["dynamics"]
+        finite = np.isfinite(W).all(axis=(1, 2))
+        which = int(finite.argmax())
+        start = before[which]
+        weights = W[which] if finite.any() else np.asarray(start.network.W)
+        look = look_at(setting, number, weights, start)
+        return {
+            "which": which,
+            "weights": weights,
+            "kept": measures_of(look, start),
+            "operating": looks_of(setting, number, look.network, start, self.n_starts)[1],
+        }
 
-    def _spectra(
-        self, W: np.ndarray, before: Sequence[Beginning], portraits: Sequence[Portrait]
-    ) -> list[np.ndarray]:
-        transfer = self._setting.learner.dynamics.transfer
-        each = zip(W, before, portraits, strict=True)
-        return [operating_spectrum(b.with_weights(w), p, transfer) for w, b, p in each]
+    def _early(self, contest: Contest, point, units, runs: range, before: Sequence[Beginning]):
+        """`MEASURES` of the first networks after few changes of weights."""
+        number, first = self.seeds["dynamics"], runs[: min(_EARLY, self.n_networks)]
+        values = contest.values(point)
+        rules = stack([contest.rule(values, units)])
+        lifetimes = contest.learn(number, first, VERIFIED, rules, [values["exploration"]])
+        W = np.asarray(lifetimes.state.W)[0]
+        pairs = zip(W, before, strict=False)
+        return [measures_of(look_at(self._setting, number, w, b), b) for w, b in pairs]
+
+
+def by_network(array: xr.DataArray, along: str = "within") -> xr.DataArray:
+    """The blocks joined: "block" and this dimension become "network"."""
+    return array.stack(network=("block", along)).reset_index("network", drop=True)
+
+
+def matched_networks(
+    taken: xr.Dataset, match: str, rules: Sequence[str] | None = None, *, least: float = 0.9
+) -> tuple[list[str], xr.DataArray]:
+    """Rules that match in this share of the networks or more, and the networks of all of these.
+
+    Networks that are at the level before they learn count as none.
+
+    Args:
+        rules: that have to match; by default those that do.
+
+    Returns:
+        Names of the rules, and whether each network matches under all of them, (networks,).
+
+    Raises:
+        ValueError: one of ``rules`` does not match.
+    """
+    matched = by_network(np.isfinite(taken.after.sel(match=match))).all("kicks")
+    of, level = match.split()
+    away = by_network(taken.untrained).sel(measure="error") > float(level)
+    counted = matched.isel(network=away.values) if of == "error" else matched
+    shares = counted.mean("network").to_series()
+    if rules is None:
+        rules = list(shares.index[shares >= least])
+    check_matched(dict(shares[list(rules)]), least)
+    return list(rules), matched.sel(rule=list(rules)).all("rule")

@@ -28,6 +28,9 @@ UNSET = (
     "JAX_NUMPY_DTYPE_PROMOTION",
     "JAX_NUMPY_RANK_PROMOTION",
 )
+# NumPy's and SciPy's matrices are small here: a second thread of theirs waits more than it works,
+# and takes the core from what runs beside it.
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
 
 
 def settle() -> None:
@@ -40,5 +43,5 @@ def settle() -> None:
         os.environ.pop(name, None)
     others = [place for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place]
     ours = [*SOURCES, *(place for place in others if place not in SOURCES)]
-    os.environ |= {"PYTHONPATH": os.pathsep.join(ours), "PYTHONUTF8": "1"}
+    os.environ |= {"PYTHONPATH": os.pathsep.join(ours), "PYTHONUTF8": "1"} | ONE_THREAD
     sys.path[:0] = [place for place in SOURCES if place not in sys.path]

@@ -5,6 +5,8 @@ acts like its own linearisation; *rich* learning changes both (Liu et al., arXiv
 float64, one network at a time.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -63,19 +65,21 @@ def tangent_kernel(
     Raises:
         ValueError: as there.
     """
-    keys, conditions, network, task = trial_arguments(network, task, learner, seed, repeats)
+    given = trial_arguments(network, task, learner, seed, repeats)
     with jax.enable_x64(True):
-        window = jnp.asarray(np.asarray(task.response), float)
-
-        @jax.jit
-        @jax.jacrev
-        def gradients(W):
-            moved = network._replace(W=W)
-            outputs = outputs_of_trials(keys, conditions, moved, task, learner)
-            return outputs @ window / window.sum()
-
-        rows = np.asarray(gradients(network.W)).reshape(len(conditions), -1)
+        gradients = np.asarray(_output_gradients(given[2].W, *given, learner))
+    rows = gradients.reshape(len(gradients), -1)
     return rows @ rows.T
+
+
+@partial(jax.jit, static_argnames="learner")
+@jax.jacrev
+def _output_gradients(W, keys, conditions, network, task, learner) -> Float[jax.Array, "M"]:
+    """z of each trial, (M,), which becomes ∂z/∂W, (M, N, N)."""
+    moved = network._replace(W=W)
+    outputs = outputs_of_trials(keys, conditions, moved, task, learner)
+    window = jnp.asarray(task.response, float)
+    return outputs @ window / window.sum()
 
 
 def effective_rank(change: Float[np.ndarray, "N1 N2"]) -> float:

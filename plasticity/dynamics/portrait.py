@@ -9,7 +9,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Array, Float, Int, Key
 from scipy.spatial.distance import pdist
 
 from plasticity.dynamics.alignment import (
@@ -34,15 +34,18 @@ from plasticity.learning.reward import trial_error
 from plasticity.learning.trial import Learner
 from plasticity.model.network import Network, make_network, simulate_trial
 from plasticity.model.tasks import Task
-from plasticity.types import require
+from plasticity.types import Scalar, require
 
-# Names of the numbers; the second kind needs fixed points.
-TRIAL_MEASURES = (
+# Names of the numbers; the last kind needs fixed points.
+ACTIVITY_MEASURES = (
     "error",
     "weight change",
     "representational change",
     "participation ratio",
     "separation",
+)
+TRIAL_MEASURES = (
+    *ACTIVITY_MEASURES,
     "spectral abscissa, trial",
     "Henrici ratio, trial",
     "numerical abscissa, trial",
@@ -133,19 +136,30 @@ def trial_arguments(
     clamped = learner.dynamics.clamped
     require(not clamped, "no clamped units", clamped, "choose a setting without them")
     require(repeats >= 1, "repeats ≥ 1", repeats, "give 1 or more")
-    conditions = np.repeat(np.arange(task.n_conditions), repeats)
 
     def cast(a):
         a = np.asarray(a)
         return jnp.asarray(a if a.dtype == bool else a.astype(float))
 
     with jax.enable_x64(True):
-        keys = jax.random.split(jax.random.key(seed), len(conditions))
         network, task = (jax.tree.map(cast, tree) for tree in (network, task))
-        return keys, jnp.asarray(conditions, jnp.int32), network, task
+        return *_draws(task, seed, repeats), network, task
 
 
-def outputs_of_trials(keys, conditions, network, task, learner) -> Float[jax.Array, "M T"]:
+def _draws(task: Task, seed: int, repeats: int) -> tuple[Key[Array, "M"], Int[Array, "M"]]:
+    """Keys and conditions of such trials."""
+    conditions = jnp.repeat(jnp.arange(task.n_conditions, dtype=jnp.int32), repeats)
+    return jax.random.split(jax.random.key(seed), len(conditions)), conditions
+
+
+def quiet_error(
+    network: Network, task: Task, learner: Learner, *, seed: int, repeats: int = 4
+) -> Scalar:
+    """Mean error of `unperturbed_trials`, as a function that can be traced; no input is checked."""
+    return _trials(*_draws(task, seed, repeats), network, task, learner)[2].mean()
+
+
+def outputs_of_trials(keys, conditions, network, task, learner) -> Float[Array, "M T"]:
     """Outputs of trials without kicks, as a function that can be differentiated."""
     return _trials(keys, conditions, network, task, learner)[1]
 
@@ -214,22 +228,16 @@ def _ends(trials: Trials) -> Float[np.ndarray, "C N"]:
     )
 
 
-def trial_measures(
-    network: Network, trials: Trials, learner: Learner, before: tuple[Network, Trials]
+def activity_measures(
+    network: Network, trials: Trials, before: tuple[Network, Trials]
 ) -> dict[str, float]:
-    """Numbers from trials alone; ``before`` is the network as it was before it learned.
-
-    Spectra are means over every tenth step of one trial a condition, where the network is rather
-    than where it would rest.
+    """Numbers from weights and activity; ``before`` is the network as it was before it learned.
 
     Returns:
-        The measures `TRIAL_MEASURES` by name.
+        The measures `ACTIVITY_MEASURES` by name.
     """
     W, W0 = (np.asarray(a.W, float) for a in (network, before[0]))
-    n, transfer = len(W), learner.dynamics.transfer
-    first = np.unique(trials.conditions, return_index=True)[1]
-    J = _jacobians(W, trials.states[first, ::_STRIDE].reshape(-1, n), transfer)
-    states, states0 = (t.states.reshape(-1, n) for t in (trials, before[1]))
+    states, states0 = (t.states.reshape(-1, len(W)) for t in (trials, before[1]))
     ends = trials.states[:, -1]
     numbers = (
         trials.errors.mean(),
@@ -237,11 +245,32 @@ def trial_measures(
         1 - linear_cka(states, states0),
         participation_ratio(states),
         pdist(_ends(trials)).mean() / np.linalg.norm(ends, axis=1).mean(),
+    )
+    return {name: float(v) for name, v in zip(ACTIVITY_MEASURES, numbers, strict=True)}
+
+
+def trial_measures(
+    network: Network, trials: Trials, learner: Learner, before: tuple[Network, Trials]
+) -> dict[str, float]:
+    """Numbers from trials alone: `activity_measures`, and spectra.
+
+    Spectra are means over every tenth step of one trial a condition, where the network is rather
+    than where it would rest.
+
+    Returns:
+        The measures `TRIAL_MEASURES` by name.
+    """
+    first = np.unique(trials.conditions, return_index=True)[1]
+    states = trials.states[first, ::_STRIDE].reshape(-1, trials.states.shape[-1])
+    J = _jacobians(np.asarray(network.W, float), states, learner.dynamics.transfer)
+    spectra = (
         stability(J, learner.dynamics).abscissa.mean(),
         henrici_ratio(J).mean(),
         numerical_abscissa(J).mean(),
     )
-    return {name: float(v) for name, v in zip(TRIAL_MEASURES, numbers, strict=True)}
+    names = TRIAL_MEASURES[len(ACTIVITY_MEASURES) :]
+    numbers = activity_measures(network, trials, before)
+    return numbers | {name: float(v) for name, v in zip(names, spectra, strict=True)}
 
 
 def point_measures(
