@@ -93,18 +93,6 @@ def detectable_effect(values: Table, *, level: float = 0.05, power: float = 0.8)
     return float(np.sqrt(needed * noise / (n * k * spread)))
 
 
-def paired_effect(first, second) -> float:
-    """Cohen's d of paired values: mean difference over the spread between networks (pooled).
-
-    Raises:
-        ValueError: values that do not vary.
-    """
-    first, second = np.asarray(first, float), np.asarray(second, float)
-    spread = float(np.sqrt((first.var(ddof=1) + second.var(ddof=1)) / 2))
-    require(spread > 0, "values that vary between networks", spread, "give other values")
-    return float(np.mean(first - second)) / spread
-
-
 def holm(p) -> Float[np.ndarray, "measures"]:
     """Holm's step-down correction: family-wise error over all measures (Scand. J. Stat. 6:65)."""
     p = np.asarray(p, float)
@@ -132,16 +120,22 @@ class Comparison(NamedTuple):
 
 
 def compare_measures(
-    values: Float[np.ndarray, "rules networks measures"], *, level: float = 0.05, **options
+    *tables: Float[np.ndarray, "rules networks measures"], level: float = 0.05, **options
 ) -> Comparison:
-    """Every measure tested across rules, corrected for their number. ``options`` as `rule_effect`.
+    """Every measure of all tables tested across rules, corrected for their number together.
 
-    Raises:
-        ValueError: a measure that fewer than three networks have under every rule.
+    Args:
+        tables: with networks of their own; rows as in `rule_effect`. A measure that fewer than
+            three networks have under every rule has no effect, and a p of 1.
+        options: as `rule_effect`.
     """
-    values = np.asarray(values, float)
-    options = {"level": level / values.shape[-1]} | options
-    finite = np.isfinite(values).all(axis=0).T
-    effects = [rule_effect(values[:, kept, m], **options) for m, kept in enumerate(finite)]
+    measures = [values for table in tables for values in np.moveaxis(np.asarray(table), -1, 0)]
+    options = {"level": level / len(measures)} | options
+    effects, networks = [], []
+    for values in measures:
+        full = values[:, np.isfinite(values).all(axis=0)]
+        networks.append(full.shape[1])
+        none = Effect(np.nan, 1.0, np.nan)
+        effects.append(rule_effect(full, **options) if networks[-1] >= 3 else none)
     size, p, detectable = (np.array(column, float) for column in zip(*effects, strict=True))
-    return Comparison(size, p, holm(p), detectable, finite.sum(axis=1))
+    return Comparison(size, p, holm(p), detectable, np.array(networks))

@@ -334,14 +334,3 @@ def plot_spectrum(
     ax.plot(values.real, values.imag, label=label, ms=size, alpha=0.6, mew=0, **options)
     ax.axvline(0, color="0.3", lw=0.8)
     ax.set(xlabel="Re $\\lambda$ (1/τ)", ylabel="Im $\\lambda$ (1/τ)")
-
-
-def plot_course(
-    ax: Axes, trials: np.ndarray, values: np.ndarray, label: str, style: Style = None
-) -> None:
-    """Mean over networks of values (moments, networks) against trials, ± 1 s.e."""
-    values, line = np.asarray(values), _line(label, style)
-    mean, error = values.mean(axis=1), values.std(axis=1, ddof=1) / np.sqrt(values.shape[1])
-    ax.plot(trials, mean, label=label, **({"marker": "o", "ms": 3} | line))
-    ax.fill_between(trials, mean - error, mean + error, color=line["color"], alpha=0.2, lw=0)
-    ax.set(xlabel="trial")

@@ -20,10 +20,17 @@ import numpy as np
 import xarray as xr
 
 from companion.algorithms import AlgorithmTuning
-from companion.contest import Contest, trace_sizes
 from companion.experiment import Experiment, Variable
 from companion.matching import Match, learn_until_matched
-from companion.rule_dynamics import MEASURES, RULES, Beginning, beginnings, look_at, measures_of
+from companion.rule_dynamics import (
+    MEASURES,
+    RULES,
+    Beginning,
+    beginnings,
+    chosen_contest,
+    look_at,
+    measures_of,
+)
 from companion.seeds import seed
 from companion.tuning import VERIFIED
 from plasticity.learning.setting import Setting
@@ -168,12 +175,8 @@ class LazyRich(Experiment):
 
     def _contest(self, index: int, name: str, tuning: xr.Dataset, selection: xr.Dataset):
         """The contest of a rule at a place, its numbers, and the sizes of traces there."""
-        number = self.tuning.algorithms.index(name)
-        there = self.tuning.contest(number, selection)
-        contest = Contest(self._setting(index), there.algorithm)
-        point = tuning.isel(algorithm=number).best.values
-        size = contest.values(point)["exploration"]
-        return contest, point, trace_sizes(contest, [size], self.seeds["networks"])[0]
+        place = {"setting": self._setting(index), "number": self.seeds["networks"]}
+        return chosen_contest(self.tuning, name, tuning, selection, **place)
 
     def _measures(self, index: int, W: np.ndarray, before: Beginning) -> np.ndarray:
         look = look_at(self._setting(index), self.seeds["networks"], np.asarray(W), before)

@@ -28,9 +28,9 @@ means over the spread of networks (Cohen's f), tested by exchanging labels withi
 corrected for all numbers; and the f that is found with 80% power. That test is made a second time
 between the two halves of the yardstick, where there is nothing to find.
 
-*Size*: 256 networks. With the spread of a pilot of 16 others they find ratios of 1.02 in weights and
-in activity and of 1.1 in tangent kernels with 80% power. Points of rest and spectra take longer and
-are sought in 48 of them; the chapter prints which f these find.
+*Size*: 256 networks. With the spread of a pilot of 16 others they find ratios of 1.02 in weights
+and in activity and of 1.1 in tangent kernels with 80% power. Points of rest and spectra take longer
+and are sought in 48 of them; the chapter prints which f these find.
 """
 
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ import numpy as np
 import xarray as xr
 
 from companion.algorithms import AlgorithmTuning
-from companion.contest import FAMILIES, NAMES, Contest
+from companion.contest import FAMILIES, NAMES, Contest, trace_sizes
 from companion.experiment import Experiment, Variable
 from companion.matching import Match, Moments, check_matched, learn_until_matched
 from companion.seeds import seed
@@ -192,6 +192,51 @@ def distances_between(features: dict[tuple[int, int], list[np.ndarray]], n_rules
             first, second = (rules[:, None], kicks[:, None]), (rules[None], kicks[None])
             apart[(*first, *second, kind)] = 1 - matrix @ matrix.T
     return (apart[:, 0, :, 1] + apart[:, 1, :, 0]) / 2
+
+
+class Chosen(NamedTuple):
+    """A rule in a setting, and the numbers chosen for it, as `companion.contest.play` takes them.
+
+    Attributes:
+        contest: the two.
+        point: rungs of its numbers.
+        units: r.m.s. of traces, by which steps are divided.
+    """
+
+    contest: Contest
+    point: np.ndarray
+    units: np.ndarray
+
+
+def chosen_contest(
+    search: AlgorithmTuning,
+    name: str,
+    tuned: xr.Dataset,
+    selection: xr.Dataset,
+    *,
+    setting: Setting | None = None,
+    number: int = 0,
+) -> Chosen:
+    """An algorithm with the numbers that a search chose for it.
+
+    Args:
+        tuned: the result of the search.
+        setting: another than that of the search, in which steps are as large relative to the traces
+            of first trials, on networks of the seed ``number``.
+
+    Raises:
+        ValueError: an algorithm that was not searched.
+    """
+    fix = f"choose from {search.algorithms}"
+    require(name in search.algorithms, "an algorithm of the search", repr(name), fix)
+    index = search.algorithms.index(name)
+    contest, one = search.contest(index, selection), tuned.isel(algorithm=index)
+    point = one.best.values
+    if setting is None:
+        return Chosen(contest, point, one.units.values)
+    contest = Contest(setting, contest.algorithm)
+    size = contest.values(point)["exploration"]
+    return Chosen(contest, point, trace_sizes(contest, [size], number)[0])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -350,9 +395,7 @@ class RuleDynamics(Experiment):
 
     def _contest(self, name: str, tuning: xr.Dataset, selection: xr.Dataset):
         """The contest of a rule, and the numbers that were chosen for it."""
-        index = self.tuning.algorithms.index(name)
-        one = tuning.isel(algorithm=index)
-        return self.tuning.contest(index, selection), one.best.values, one.units.values
+        return chosen_contest(self.tuning, name, tuning, selection)
 
     def _compared(self, moments: list[list[Moments]], before: Sequence[Beginning]):
         """`MEASURES` and `DISTANCES` of all networks at all matches."""
@@ -447,3 +490,16 @@ def matched_networks(
         rules = list(shares.index[shares >= least])
     check_matched(dict(shares[list(rules)]), least)
     return list(rules), matched.sel(rule=list(rules)).all("rule")
+
+
+def apart(distances: xr.DataArray, rules: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean distance between networks of different rules, and of the same, (..., networks) each.
+
+    Args:
+        distances: over "rule", "other" and "network".
+        rules: two or more, among which they are taken.
+    """
+    chosen = distances.sel(rule=list(rules), other=list(rules))
+    values = chosen.transpose(..., "network", "rule", "other").values
+    same = np.eye(len(rules), dtype=bool)
+    return values[..., ~same].mean(axis=-1), values[..., same].mean(axis=-1)

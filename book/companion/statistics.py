@@ -311,6 +311,18 @@ def detectable_difference(
     return float(quantiles.sum() * spread / np.sqrt(n))
 
 
+def detectable_from(interval: Interval, *, family: int = 1, power: float = 0.8) -> float:
+    """How far from its null value an estimate is told with this power, given its interval.
+
+    The half width of the interval, times 1 + z_power / z_level, as of a normal estimate.
+
+    Args:
+        family: of the interval.
+    """
+    half, level = (interval.high - interval.low) / 2, stats.norm.ppf(1 - 0.025 / family)
+    return float(half * (1 + stats.norm.ppf(power) / level))
+
+
 def rank_correlation(x, y, *, seed: int = 0, n_resamples: int = 9999) -> tuple[float, float]:
     """Spearman's ρ of two rows of numbers, and p of a permutation of one of them, two-sided."""
     standard = [stats.zscore(stats.rankdata(np.asarray(values, float))) for values in (x, y)]

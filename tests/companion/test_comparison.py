@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from companion.effects import compare_measures, detectable_effect, holm, paired_effect, rule_effect
+from companion.effects import compare_measures, detectable_effect, holm, rule_effect
 from scipy import stats
 
 
@@ -62,12 +62,6 @@ def test_holm_by_hand():
     assert holm([0.9, 0.8]).max() == 1.0
 
 
-def test_paired_effect_by_hand():
-    assert paired_effect([2.0, 4.0], [1.0, 3.0]) == pytest.approx(1 / np.sqrt(2))
-    with pytest.raises(ValueError, match="vary"):
-        paired_effect([1.0, 1.0], [2.0, 2.0])
-
-
 def test_measures_are_tested_together_and_networks_without_a_number_left_out():
     values = np.stack([_table([0.0, 1.0, 2.0]), _table([0, 0, 0], seed=1)], axis=-1)
     values[1, 5, 1] = np.nan
@@ -77,3 +71,15 @@ def test_measures_are_tested_together_and_networks_without_a_number_left_out():
     kept = np.delete(values[:, :, 1], 5, axis=1)
     assert found.p[1] == rule_effect(kept, n_resamples=999).p
     assert found.detectable[1] == pytest.approx(detectable_effect(kept, level=0.025))
+
+
+def test_tables_are_corrected_together_and_too_few_networks_tell_nothing():
+    values = np.stack([_table([0.0, 1.0, 2.0]), _table([0, 0, 0], seed=1)], axis=-1)
+    few = _table([0.0, 1.0, 2.0], n=5)[..., None]
+    few[0, :3] = np.nan
+    found = compare_measures(values, few, n_resamples=999)
+    assert found.networks.tolist() == [32, 32, 2]
+    assert np.isnan(found.size[2]) and found.p[2] == found.corrected[2] == 1
+    assert found.corrected[0] == pytest.approx(3 * found.p[0])
+    kept = values[:, :, 1]
+    assert found.detectable[1] == pytest.approx(detectable_effect(kept, level=0.05 / 3))

@@ -15,8 +15,10 @@ from companion.rule_dynamics import (
     REWARDED,
     RULES,
     RuleDynamics,
+    apart,
     beginnings,
     by_network,
+    chosen_contest,
     distances_between,
     features_of,
     look_at,
@@ -118,6 +120,20 @@ def test_distances_are_those_of_pairs():
     np.testing.assert_allclose(apart[0, 2], across, rtol=1e-9)
     np.testing.assert_allclose(apart[2, 0], across, rtol=1e-9)
     assert np.isnan(distances_between({}, 3)).all()
+
+
+def test_pairs_of_the_same_rule_are_the_yardstick():
+    values = np.arange(2 * 3 * 3, dtype=float).reshape(2, 3, 3)
+    labels = {"rule": ["a", "b", "c"], "other": ["a", "b", "c"]}
+    distances = xr.DataArray(values, labels, ("network", "rule", "other"))
+    between, within = apart(distances, ["a", "c"])
+    np.testing.assert_array_equal(between, [(2 + 6) / 2, (11 + 15) / 2])
+    np.testing.assert_array_equal(within, [(0 + 8) / 2, (9 + 17) / 2])
+
+
+def test_an_algorithm_that_was_not_searched_is_refused():
+    with pytest.raises(ValueError, match="an algorithm of the search; got '\\(5,5\\)'"):
+        chosen_contest(TUNING, "(5,5)", *needs().values())
 
 
 def test_a_network_that_did_not_move_is_where_it_was():

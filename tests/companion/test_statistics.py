@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from companion.statistics import (
+    Interval,
     bootstrap_interval,
     crossed_detectable,
     crossed_error,
@@ -9,6 +10,7 @@ from companion.statistics import (
     crossed_t_detectable,
     crossed_t_interval,
     detectable_difference,
+    detectable_from,
     detectable_hazard_ratio,
     logrank,
     mean_difference,
@@ -404,3 +406,14 @@ def test_a_one_sided_bound_and_a_family_move_the_ends():
     same = np.ones((4, 6))
     assert searched_interval(same[0], same) == (0.0, 0.0, 0.0)
     assert searched_detectable(same[0], same) == 0.0
+
+
+def test_what_an_interval_can_tell_is_found_with_that_power():
+    rng = np.random.default_rng(0)
+    half = 1.96  # of estimates with a standard error of 1
+    least = detectable_from(Interval(0.0, -half, half))
+    assert least == pytest.approx(1.959964 + 0.841621, rel=1e-3)
+    found = np.abs(least + rng.normal(size=100_000)) > 1.96
+    assert found.mean() == pytest.approx(0.8, abs=0.01)
+    # As wide an interval of a larger family belongs to a smaller error.
+    assert detectable_from(Interval(0.0, -half, half), family=9) < least

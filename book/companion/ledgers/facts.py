@@ -16,6 +16,7 @@ from companion import (
     courses,
     effects,
     gradients,
+    lazy_rich,
     learned_rule,
     mechanism,
     meta_training,
@@ -29,7 +30,7 @@ from companion import (
 from companion import estimators as estimator_signal
 from companion import experiment as experiments
 from companion import statistics as resampling
-from plasticity.dynamics import fixed_points, points, portrait
+from plasticity.dynamics import fixed_points, laziness, points, portrait
 from plasticity.learning import criterion, trial
 from plasticity.meta import estimators, score_function, train
 from plasticity.model import exploration, network, tasks
@@ -91,6 +92,8 @@ GROUPS: dict[str, tuple[Callable, ...]] = {
         portrait.point_measures,
         effects.rule_effect,
         rule_dynamics.RuleDynamics,
+        lazy_rich.LazyRich,
+        laziness.tangent_kernel,
     ),
     "Other algorithms": (
         search.Search,
