@@ -27,7 +27,9 @@ from companion.rule_dynamics import (
     RULES,
     Beginning,
     beginnings,
+    check_rules,
     chosen_contest,
+    early_measures,
     look_at,
     measures_of,
 )
@@ -35,8 +37,7 @@ from companion.seeds import seed
 from companion.tuning import VERIFIED
 from plasticity.learning.setting import Setting
 from plasticity.model.network import Network, random_network
-from plasticity.rules.base import stack
-from plasticity.types import PRNGKey, require
+from plasticity.types import PRNGKey
 
 MATCH = Match("error", 0.5)
 
@@ -127,8 +128,7 @@ class LazyRich(Experiment):
     n_trials: int = 400
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.rules if name not in RULES]
-        require(not unknown, "rules of this chapter", unknown, f"choose from {RULES}")
+        check_rules(self.rules)
 
     @property
     def needs(self) -> dict[str, Experiment]:
@@ -187,9 +187,5 @@ class LazyRich(Experiment):
     ) -> list[np.ndarray]:
         """`MEASURES` of first networks after few changes of weights by one rule."""
         name, first = self.rules[index % len(self.rules)], self.coordinates()["first network"]
-        contest, point, units = self._contest(index, name, tuning, selection)
-        values = contest.values(point)
-        given = (stack([contest.rule(values, units)]), [values["exploration"]])
-        lifetimes = contest.learn(self.seeds["networks"], first, VERIFIED, *given)
-        W = np.asarray(lifetimes.state.W)[0]
-        return [self._measures(index, w, one) for w, one in zip(W, before, strict=False)]
+        chosen = self._contest(index, name, tuning, selection)
+        return early_measures(chosen, self.seeds["networks"], first, before[: len(first)])

@@ -95,6 +95,12 @@ _CHECKED = 3  # rules of a block whose first trials are learned again
 _EARLY = 2  # networks of a block in which they are
 
 
+def check_rules(rules: Sequence[str]) -> None:
+    """Raise ValueError for names that are not in `RULES`."""
+    unknown = [name for name in rules if name not in RULES]
+    require(not unknown, "rules of this chapter", unknown, f"choose from {RULES}")
+
+
 class Beginning(NamedTuple):
     """A network before it learns, its trials without kicks, and its tangent kernel."""
 
@@ -239,6 +245,22 @@ def chosen_contest(
     return Chosen(contest, point, trace_sizes(contest, [size], number)[0])
 
 
+def early_measures(
+    chosen: Chosen, number: int, runs: Sequence[int], before: Sequence[Beginning]
+) -> list[np.ndarray]:
+    """`MEASURES` of networks after few changes of weights, so few that float32 and float64 agree.
+
+    Args:
+        before: the networks of ``runs`` of the seed ``number``.
+    """
+    contest = chosen.contest
+    values = contest.values(chosen.point)
+    rules = stack([contest.rule(values, chosen.units)])
+    lifetimes = contest.learn(number, runs, VERIFIED, rules, [values["exploration"]])
+    pairs = zip(np.asarray(lifetimes.state.W)[0], before, strict=True)
+    return [measures_of(look_at(contest.setting, number, w, b), b) for w, b in pairs]
+
+
 @dataclass(frozen=True, kw_only=True)
 class RuleDynamics(Experiment):
     """Networks that have come equally far by every rule, from the same starts.
@@ -315,8 +337,7 @@ class RuleDynamics(Experiment):
     n_starts: int = 200
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.rules if name not in RULES]
-        require(not unknown, "rules of this chapter", unknown, f"choose from {RULES}")
+        check_rules(self.rules)
         require(len(self.rules) >= 2, "two rules or more", self.rules, "name another")
         fits = self.n_looked <= self.n_networks
         rule = f"n_looked ≤ n_networks = {self.n_networks}"
@@ -360,7 +381,7 @@ class RuleDynamics(Experiment):
             ]
             for one in contests.values()
         ]
-        named = self.checked(index)
+        named, early = self.checked(index), runs[:_EARLY]
         first = moments[self.rules.index(named[0])][0].W[0]
         numbers, distances = self._compared(moments, before)
         return {
@@ -368,7 +389,9 @@ class RuleDynamics(Experiment):
             "measures": numbers,
             "distances": distances,
             "untrained": [measures_of(_as_it_was(one), one) for one in before],
-            "early": [self._early(*contests[name], runs, before) for name in named],
+            "early": [
+                early_measures(contests[n], number, early, before[: len(early)]) for n in named
+            ],
             **self._taken_apart(moments, before),
             **self._kept(first, before),
         }
@@ -377,15 +400,16 @@ class RuleDynamics(Experiment):
         self, index: int, recorded: xr.Dataset, tuning: xr.Dataset, selection: xr.Dataset
     ):
         setting, number = self._setting, self.seeds["dynamics"]
-        first = index * self.n_networks
+        first, which = index * self.n_networks, int(recorded.which)
+        early = range(first, first + recorded.sizes["first network"])
+        # All of the block: networks that are drawn in another batch may part in the last digit.
         before = beginnings(setting, number, range(first, first + self.n_networks))
-        which = int(recorded.which)
-        look = look_at(setting, number, recorded.weights.values, before[which])
-        runs = range(first, first + recorded.sizes["first network"])
-        contests = [self._contest(name, tuning, selection) for name in self.checked(index)]
+        start = before[which]
+        look = look_at(setting, number, recorded.weights.values, start)
+        chosen = [self._contest(name, tuning, selection) for name in self.checked(index)]
         return {
-            "kept": measures_of(look, before[which]),
-            "early": [self._early(*one, runs, before) for one in contests],
+            "kept": measures_of(look, start),
+            "early": [early_measures(one, number, early, before[: len(early)]) for one in chosen],
         }
 
     @property
@@ -449,16 +473,6 @@ class RuleDynamics(Experiment):
             "operating": looks_of(setting, number, look.network, start, self.n_starts)[1],
         }
 
-    def _early(self, contest: Contest, point, units, runs: range, before: Sequence[Beginning]):
-        """`MEASURES` of the first networks after few changes of weights."""
-        number, first = self.seeds["dynamics"], runs[: min(_EARLY, self.n_networks)]
-        values = contest.values(point)
-        rules = stack([contest.rule(values, units)])
-        lifetimes = contest.learn(number, first, VERIFIED, rules, [values["exploration"]])
-        W = np.asarray(lifetimes.state.W)[0]
-        pairs = zip(W, before, strict=False)
-        return [measures_of(look_at(self._setting, number, w, b), b) for w, b in pairs]
-
 
 def by_network(array: xr.DataArray, along: str = "within") -> xr.DataArray:
     """The blocks joined: "block" and this dimension become "network"."""
@@ -484,8 +498,19 @@ def matched_networks(
     matched = by_network(np.isfinite(taken.after.sel(match=match))).all("kicks")
     of, level = match.split()
     away = by_network(taken.untrained).sel(measure="error") > float(level)
-    counted = matched.isel(network=away.values) if of == "error" else matched
-    shares = counted.mean("network").to_series()
+    counted = away if of == "error" else xr.ones_like(away)
+    return matched_under(matched, counted, rules, least=least)
+
+
+def matched_under(
+    matched: xr.DataArray,
+    counted: xr.DataArray,
+    rules: Sequence[str] | None = None,
+    *,
+    least: float = 0.9,
+) -> tuple[list[str], xr.DataArray]:
+    """The same of (rules, networks) that match and of the networks that count."""
+    shares = matched.isel(network=counted.values).mean("network").to_series()
     if rules is None:
         rules = list(shares.index[shares >= least])
     check_matched(dict(shares[list(rules)]), least)
