@@ -1,0 +1,1 @@
+"""Which rule did a network learn by? A polynomial trace recovered from recordings."""
