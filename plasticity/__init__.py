@@ -3,7 +3,8 @@
     import plasticity as pl
 
 gives the names below: what it takes to set a task, train networks with a rule, differentiate their
-learning, learn the rule, and take trained networks apart. Modules of the subpackages hold more.
+learning, learn the rule, take trained networks apart, and read a rule from recordings. Modules of
+the subpackages hold more.
 """
 
 from plasticity.derivatives.differences import compare_with_differences
@@ -30,6 +31,8 @@ from plasticity.model.network import (
     simulate_trial,
 )
 from plasticity.model.tasks import Task, make_task
+from plasticity.recovery.recording import read_recording, simulate_recording
+from plasticity.recovery.regression import recover_from_weights, recover_rule
 from plasticity.rules.backpropagation import backpropagation, policy_gradient
 from plasticity.rules.base import Change, Rule, Seen, stack
 from plasticity.rules.feedback import reward_feedback, supervised_feedback
@@ -99,8 +102,12 @@ __all__ = [
     "point_measures",
     "policy_gradient",
     "random_network",
+    "read_recording",
+    "recover_from_weights",
+    "recover_rule",
     "restricted_mean",
     "reward_feedback",
+    "simulate_recording",
     "simulate_trial",
     "single_term",
     "stability",

@@ -32,6 +32,7 @@ from companion.parts import (
 )
 from companion.published_settings import PublishedComparison, PublishedTuning
 from companion.race import Race, RaceTuning
+from companion.recovery import ExampleRecording, RecoveredLearning, RuleRecovery
 from companion.rule_comparison import RuleComparison, RuleTuning
 from companion.rule_dynamics import RuleDynamics
 from companion.settings import QUIRKS, SELECTIVE
@@ -42,7 +43,7 @@ BRIEFER = {"n_networks": 48, "n_trials": 3000}
 # Regimes of chapter 07: with a bound on updates, and without.
 BOUNDED = (True, False)
 # Published settings in which other rules have been tried.
-PUBLISHED = ("nonmatch",)
+PUBLISHED = ("nonmatch", "selective")
 # Tasks of chapter 10.
 CONTESTED = ("association", "integration", "long delay")
 
@@ -112,6 +113,9 @@ EXPERIMENTS: dict[str, Experiment] = catalogued(
         MetaComparison(),
         RuleDynamics(),
         LazyRich(),
+        RuleRecovery(),
+        RecoveredLearning(),
+        ExampleRecording(),
         *(AlgorithmTuning.of(task) for task in CONTESTED),
         *(AlgorithmComparison.of(task) for task in CONTESTED),
         AlgorithmCost(),

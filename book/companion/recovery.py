@@ -410,5 +410,80 @@ class RecoveredLearning(Experiment):
             return setting.learn(*where, stack(rules))
 
 
+EXAMPLES = {"A": "(1,5)", "B": "(1,1)", "C": OUTSIDE}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExampleRecording(Experiment):
+    """Recordings as a laboratory would have them, of three animals, to try `read_recording` on.
+
+    Attributes:
+        tuning, bounded: where the learning rates were chosen.
+        n_units: of an animal, all recorded.
+        n_trials: that are recorded.
+        noise: standard deviation of what is added to x.
+    """
+
+    name = "example_recording"
+    title = "Activity, inputs and rewards of three networks that learn, with observation noise"
+    axis = "animal"
+    seeds = {"networks": seed("recorded examples")}
+    variables = {
+        "activity": Variable(("animal", "trial", "time", "unit"), "rates"),
+        "inputs": Variable(("animal", "trial", "step", "channel"), "inputs during each step"),
+        "reward": Variable(("animal", "trial"), "rewards"),
+        "condition": Variable(("animal", "trial"), "trial types"),
+    }
+
+    tuning: CourseTuning = field(default_factory=lambda: CourseTuning(bounded=False))
+    bounded: CourseTuning = field(default_factory=lambda: CourseTuning(bounded=True))
+    n_units: int = 30
+    n_trials: int = 60
+    noise: float = 0.01
+
+    @property
+    def needs(self) -> dict[str, Experiment]:
+        return {"tuning": self.tuning, "bounded": self.bounded, "courses": self.tuning.courses}
+
+    def coordinates(self):
+        setting = self._setting()
+        dt, n_steps = setting.learner.dynamics.dt, setting.task.n_steps
+        return {
+            "animal": list(EXAMPLES),
+            "trial": range(1, self.n_trials + 1),
+            "time": [dt * step for step in range(n_steps + 1)],
+            "unit": range(self.n_units),
+        }
+
+    def measure_one(self, index: int, tuning: xr.Dataset, bounded: xr.Dataset, courses: xr.Dataset):
+        which = animals(self.tuning, self.bounded, tuning, bounded, courses)
+        return self._recording(index, which, self.n_trials)
+
+    def measure_one_again(
+        self,
+        index: int,
+        recorded: xr.Dataset,
+        tuning: xr.Dataset,
+        bounded: xr.Dataset,
+        courses: xr.Dataset,
+    ):
+        which = animals(self.tuning, self.bounded, tuning, bounded, courses)
+        return self._recording(index, which, min(10, self.n_trials))
+
+    def _setting(self) -> Setting:
+        return brief_setting(n_units=self.n_units)
+
+    def _recording(self, index: int, which: Animals, n_trials: int) -> dict[str, np.ndarray]:
+        rule, number = which.rules[list(EXAMPLES.values())[index]], self.seeds["networks"]
+        animal = simulate_recording(self._setting(), rule, number, [index], n_trials)[0]
+        seen = animal.with_noise(self.noise, index).recording
+        return {
+            "activity": seen.rates.astype(np.float32),
+            "inputs": seen.inputs.astype(np.float32),
+            "reward": seen.rewards,
+            "condition": seen.conditions,
+        }
+
+
 def _stacked(each: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     return {name: np.stack([np.asarray(one[name]) for one in each]) for name in each[0]}

@@ -68,6 +68,7 @@ SEEDS: dict[str, Seed] = {
     "lazy or rich": Seed(58, "chapter 09: networks of other gains and readouts"),
     "rule recovery": Seed(59, "chapter 11: networks by whose activity a rule is named"),
     "recovered rules": Seed(60, "chapter 11: networks that learn by rules read from recordings"),
+    "recorded examples": Seed(61, "chapter 11: networks whose recordings are an example"),
     "parts, searched again": Seed(130, "chapter 08: other choices for the whole rule, 130 to 136"),
     "race, courses": Seed(120, "chapter 06: networks of the race's courses, 120 to 124"),
     "race, tried": Seed(125, "chapter 06: networks of courses that try step sizes"),

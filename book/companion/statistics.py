@@ -401,6 +401,74 @@ def _seen(group, horizon: int) -> np.ndarray:
     return np.ravel(group.reached) & (np.ravel(group.trials) <= horizon)
 
 
+def read_apart(first, second) -> tuple[np.ndarray, np.ndarray]:
+    """Scores that tell two groups apart, of those members that the reading was not fitted to.
+
+    The linear combination of features that separates the groups best (Fisher 1936), fitted to
+    members of even number, applied to those of odd number.
+
+    Args:
+        first, second: (members, features) of either group.
+
+    Raises:
+        ValueError: fewer than four members.
+    """
+    groups = [np.asarray(group, float) for group in (first, second)]
+    sizes = tuple(map(len, groups))
+    require(min(sizes) >= 4, "four members or more of each group", sizes, "give more")
+    fitted, judged = ([group[start::2] for group in groups] for start in (0, 1))
+    spread = sum(np.atleast_2d(np.cov(group, rowvar=False)) for group in fitted)
+    gap = fitted[1].mean(axis=0) - fitted[0].mean(axis=0)
+    reading = np.linalg.lstsq(spread, gap)[0]
+    return judged[0] @ reading, judged[1] @ reading
+
+
+def chance_above(first, second, *, family: int = 1) -> Interval:
+    """P(a member of the second group is above one of the first), ties counted half; 95% interval.
+
+    Independent groups; the interval by the spread of the members' own chances (DeLong et al.,
+    Biometrics 44:837, 1988).
+
+    Args:
+        family: as in `paired_interval`.
+    """
+    first, second = (np.ravel(np.asarray(group, float)) for group in (first, second))
+    chances = []
+    for one, other in ((second, first), (first, second)):
+        ranks = [np.searchsorted(np.sort(other), one, side) for side in ("left", "right")]
+        chances.append(np.mean(ranks, axis=0) / other.size)
+    mean = float(chances[0].mean())
+    error = np.sqrt(sum(chance.var(ddof=1) / chance.size for chance in chances))
+    reach = float(stats.norm.ppf(1 - 0.025 / family) * error)
+    return Interval(mean, mean - reach, mean + reach)
+
+
+def members_needed(probability: float, *, level: float = 0.05, power: float = 0.8) -> float:
+    """Members of each of two groups of one size so that a rank test tells them apart.
+
+    (z_{1−level/2} + z_power)² / (6 (p − ½)²), p as in `chance_above` (Noether, J. Am. Stat. Assoc.
+    82:645, 1987); infinite for p = ½.
+    """
+    quantiles = stats.norm.ppf([1 - level / 2, power]).sum()
+    gap = abs(probability - 0.5)
+    return float(quantiles**2 / (6 * gap**2)) if gap else float("inf")
+
+
+def wilson_interval(share: float, n: int, *, family: int = 1) -> Interval:
+    """A share of n independent members, with its 95% interval (Wilson, 1927).
+
+    (p + z²/2n ± z √(p(1 − p)/n + z²/4n²)) / (1 + z²/n). A mean of shares, one a member, may stand
+    for the share: the interval is then too wide and never too narrow.
+
+    Args:
+        family: as in `paired_interval`.
+    """
+    z2 = float(stats.norm.ppf(1 - 0.025 / family)) ** 2
+    middle = (share + z2 / (2 * n)) / (1 + z2 / n)
+    reach = np.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n**2))) / (1 + z2 / n)
+    return Interval(share, max(float(middle - reach), 0.0), min(float(middle + reach), 1.0))
+
+
 def resampled_quartiles(trials, size: int, *, seed: int = 0, n_resamples: int = 99_999):
     """Quartiles of ``size`` runs drawn with replacement, (n_resamples, 3)."""
     trials = np.ravel(np.asarray(trials, float))

@@ -130,7 +130,7 @@ class Simulated(NamedTuple):
     recording: Recording
     weights: Float[np.ndarray, "H M M"]
 
-    def of_units(self, units: Sequence[int]) -> "Simulated":
+    def of_units(self, units: Sequence[int] | Int[np.ndarray, "M"]) -> "Simulated":
         """What was recorded of some of the recorded units."""
         units = np.asarray(units)
         fewer = self.recording._replace(rates=self.recording.rates[:, :, units])

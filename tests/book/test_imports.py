@@ -19,6 +19,7 @@ LAYERS = {
     "derivatives": 5,
     "dynamics": 5,
     "meta": 6,
+    "recovery": 6,
 }
 # What only the book needs: the library is installed without it.
 BOOKS_OWN = {"companion", "matplotlib", "pandas", "xarray", "h5netcdf", "cmaes"}

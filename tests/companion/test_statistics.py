@@ -4,6 +4,7 @@ import xarray as xr
 from companion.statistics import (
     Interval,
     bootstrap_interval,
+    chance_above,
     crossed_detectable,
     crossed_error,
     crossed_interval,
@@ -15,9 +16,11 @@ from companion.statistics import (
     logrank,
     mean_difference,
     mean_ratio,
+    members_needed,
     paired_interval,
     rank_correlation,
     rank_interval,
+    read_apart,
     resampled_quartiles,
     searched_detectable,
     searched_interval,
@@ -25,6 +28,7 @@ from companion.statistics import (
     share_closed,
     share_interval,
     survival_curve,
+    wilson_interval,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -417,3 +421,55 @@ def test_what_an_interval_can_tell_is_found_with_that_power():
     assert found.mean() == pytest.approx(0.8, abs=0.01)
     # As wide an interval of a larger family belongs to a smaller error.
     assert detectable_from(Interval(0.0, -half, half), family=9) < least
+
+
+def test_the_chance_of_being_above_is_the_share_of_pairs():
+    first, second = [1, 2, 2, 5], [2, 3]
+    pairs = [(b > a) + 0.5 * (b == a) for a in first for b in second]
+    assert chance_above(first, second).estimate == pytest.approx(np.mean(pairs))
+    assert chance_above(second, first).estimate == pytest.approx(1 - np.mean(pairs))
+
+
+def test_the_interval_of_that_chance_covers():
+    rng = np.random.default_rng(2)
+    true = stats.norm.cdf(0.5 / 2**0.5)
+    found = [chance_above(*(rng.normal(size=60) + shift for shift in (0, 0.5))) for _ in range(500)]
+    covered = np.mean([one.low <= true <= one.high for one in found])
+    # 500 samples know 0.95 to 0.01; the normal distribution is a little off for 60 members.
+    assert 0.91 < covered < 0.98
+    assert (
+        chance_above([1, 2, 3], [2, 3, 4], family=10).low < chance_above([1, 2, 3], [2, 3, 4]).low
+    )
+
+
+def test_so_many_members_tell_two_groups_apart_with_that_power():
+    rng = np.random.default_rng(0)
+    probability = stats.norm.cdf(0.8 / 2**0.5)
+    size = round(members_needed(probability))
+    first, second = rng.normal(size=(2, 2000, size))
+    found = stats.mannwhitneyu(first, second + 0.8, axis=1).pvalue < 0.05
+    # 2,000 samples know a share of 0.8 to 0.009; the formula is one of large samples.
+    assert abs(found.mean() - 0.8) < 0.05
+    assert members_needed(0.5) == np.inf
+
+
+def test_groups_are_read_apart_along_what_differs_and_not_by_chance():
+    rng = np.random.default_rng(1)
+    first, second = rng.normal(size=(2, 400, 5))
+    shifted = second + np.array([0, 0, 1.5, 0, 0])
+    scores = read_apart(first, shifted)
+    assert [len(one) for one in scores] == [200, 200]
+    # One feature differs by 1.5 standard deviations: P = Φ(1.5/√2) = 0.86.
+    assert chance_above(*scores).estimate == pytest.approx(stats.norm.cdf(1.5 / 2**0.5), abs=0.05)
+    # Fitted and judged on other members, so that nothing is found where there is nothing.
+    assert chance_above(*read_apart(first, second)).estimate == pytest.approx(0.5, abs=0.1)
+    with pytest.raises(ValueError, match="four members or more"):
+        read_apart(first[:3], second)
+
+
+@pytest.mark.parametrize(("count", "n"), [(0, 24), (7, 24), (24, 24)])
+def test_shares_have_the_interval_of_wilson(count, n):
+    known = stats.binomtest(count, n).proportion_ci(0.95, method="wilson")
+    found = wilson_interval(count / n, n)
+    assert (found.low, found.high) == pytest.approx(tuple(known), abs=1e-9)
+    assert wilson_interval(count / n, n, family=5).low <= found.low

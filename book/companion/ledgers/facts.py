@@ -23,6 +23,7 @@ from companion import (
     parts,
     published_settings,
     race,
+    recovery,
     rule_dynamics,
     search,
     settings,
@@ -34,6 +35,7 @@ from plasticity.dynamics import fixed_points, laziness, points, portrait
 from plasticity.learning import criterion, trial
 from plasticity.meta import estimators, score_function, train
 from plasticity.model import exploration, network, tasks
+from plasticity.recovery import regression
 from plasticity.rules import three_factor
 
 LEDGER = Path(__file__).with_name("facts.yml")
@@ -94,6 +96,13 @@ GROUPS: dict[str, tuple[Callable, ...]] = {
         rule_dynamics.RuleDynamics,
         lazy_rich.LazyRich,
         laziness.tangent_kernel,
+    ),
+    "Recovery": (
+        regression.Assumed,
+        regression.recover_rule,
+        recovery.RuleRecovery,
+        recovery.RecoveredLearning,
+        recovery.ExampleRecording,
     ),
     "Other algorithms": (
         search.Search,
