@@ -101,7 +101,6 @@ class LazyRich(Experiment):
     name = "lazy_rich"
     title = "How far networks have moved when they have come equally far"
     axis = "place"
-    optimised = True
     seeds = {"networks": seed("lazy or rich")}
     variables = {
         "after": Variable(

@@ -280,7 +280,6 @@ class RuleDynamics(Experiment):
     name = "rule_dynamics"
     title = "Networks as dynamical systems, when they have come equally far by every rule"
     axis = "block"
-    optimised = True
     seeds = {"dynamics": seed("dynamics, matched")}
     variables = {
         "after": Variable(

@@ -427,7 +427,7 @@ def chance_above(first, second, *, family: int = 1) -> Interval:
     """P(a member of the second group is above one of the first), ties counted half; 95% interval.
 
     Independent groups; the interval by the spread of the members' own chances (DeLong et al.,
-    Biometrics 44:837, 1988).
+    Biometrics 44:837, 1988). It has no width where all members of a group are above all others.
 
     Args:
         family: as in `paired_interval`.
@@ -440,7 +440,7 @@ def chance_above(first, second, *, family: int = 1) -> Interval:
     mean = float(chances[0].mean())
     error = np.sqrt(sum(chance.var(ddof=1) / chance.size for chance in chances))
     reach = float(stats.norm.ppf(1 - 0.025 / family) * error)
-    return Interval(mean, mean - reach, mean + reach)
+    return Interval(mean, max(mean - reach, 0.0), min(mean + reach, 1.0))
 
 
 def members_needed(probability: float, *, level: float = 0.05, power: float = 0.8) -> float:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from plasticity.types import Index, PRNGKey, Scalar, is_traced, require
+from plasticity.types import Index, PRNGKey, Scalar, is_traced, is_whole, require
 from plasticity.values import equal, short_repr, unequal
 
 
@@ -163,6 +163,9 @@ def delayed_association(
 ) -> Task:
     """Two cues, each on its own channel; after the delay the output is to be +target or −target.
 
+        channel 0 or 1   ███·······
+        response         ······████
+
     Times in ms, noise in √ms (strength of the white noise on both channels throughout). C = I = 2.
 
     Raises:
@@ -195,6 +198,9 @@ def delayed_nonmatch_to_sample(
     noise: float = 0.0,
 ) -> Task:
     """Two stimuli A or B with a delay between; +target if they differ, −target if they match.
+
+        channel 0 or 1   ██··██····
+        response         ········██
 
     Conditions AA, AB, BA, BB on two channels; the response window ends the trial. The defaults
     are those of Miconi (eLife 2017;6:e20899) but for the single steps by which his stimuli start
@@ -231,6 +237,10 @@ def context_dependent_integration(
     irrelevant_drawn: bool = False,
 ) -> Task:
     """Two noisy stimuli of either sign; a context cue says whose sign to report.
+
+        channels 0, 1    ▒▒▒▒▒▒▒···
+        channel 2 or 3   ██████████
+        response         ·······███
 
     Channels 0 and 1 carry ±coherence with noise during the stimulus, channels 2 and 3 the context
     throughout (Mante et al. 2013, in the form of Miconi 2017). C = 8 (two signs and the context),
@@ -279,6 +289,9 @@ def evidence_integration(
 ) -> Task:
     """Two noisy channels of opposite mean ±coherence; report the sign of the first.
 
+        channels 0, 1    ▒▒▒▒▒▒▒▒··
+        response         ········██
+
     C = 2 · len(coherences), I = 2. Times in ms, noise in √ms; the values are ours.
 
     Raises:
@@ -301,11 +314,216 @@ def evidence_integration(
     return _task(inputs, np.sign(evidence), target, window, sd, dt)
 
 
+def delayed_paired_association(
+    *,
+    dt: float = 10.0,
+    sample: float = 1000.0,
+    delay: float = 1000.0,
+    test: float = 1000.0,
+    wait: float = 1000.0,
+    response: float = 500.0,
+    amplitude: float = 1.0,
+    target: float = 1.0,
+    noise: float = 0.0,
+) -> Task:
+    """One of two stimuli, and later one of two others; +target if they are a pair, −target if not.
+
+        channel 0 or 1   ██········
+        channel 2 or 3   ····██····
+        response         ·········█
+
+    Stimuli 1 and 3 are a pair, and 2 and 4 (Zhang et al., eLife 2019;8:e43191, with the durations
+    and pairs of neurogym 2.3.1); an output of −target in place of none is ours. Conditions (1, 3),
+    (1, 4), (2, 3), (2, 4). Times in ms, noise in √ms. C = I = 4.
+
+    Raises:
+        ValueError: a duration, dt, target or noise outside its range, or a duration that dt does
+            not divide.
+    """
+    windows = {"sample": sample, "delay": delay, "test": test, "wait": wait}
+    _check_times(dt, **windows, response=response)
+    total = sum(windows.values()) + response
+    n_steps = round(total / dt)
+    inputs = np.zeros((4, n_steps, 4))
+    first = _window("sample", 0.0, sample, dt, total)
+    second = _window("test", sample + delay, test, dt, total)
+    for condition in range(4):
+        inputs[condition, first, condition // 2] = amplitude
+        inputs[condition, second, 2 + condition % 2] = amplitude
+    window = _window("response", total - response, response, dt, total)
+    sd = np.full((n_steps, 4), noise / np.sqrt(dt))
+    return _task(inputs, np.array([1, -1, -1, 1]), target, window, sd, dt)
+
+
+def parametric_working_memory(
+    *,
+    dt: float = 10.0,
+    onset: float = 500.0,
+    stimulus: float = 500.0,
+    delay: float = 1000.0,
+    response: float = 100.0,
+    pairs: tuple[tuple[float | int, float | int], ...] = (
+        (18, 10),
+        (22, 14),
+        (26, 18),
+        (30, 22),
+        (34, 26),
+    ),
+    noise: float = 1.0,
+    target: float = 1.0,
+) -> Task:
+    """Two stimuli of different strength with a delay between; +target if the first is stronger.
+
+        channel 0        ···▒▒▒······▒▒▒·
+        response         ···············█
+
+    A strength f enters as (1 + (f − least)/(largest − least))/2, so between ½ and 1, with noise
+    while it is shown (Romo et al., Nature 1999;399:470; pairs, code and durations of neurogym
+    2.3.1); no other cue (ours). Conditions: every pair, and then every pair in the other order.
+    Times in ms, noise in √ms. C = 2 · pairs, I = 1.
+
+    Raises:
+        ValueError: a duration, dt, target or noise outside its range, a duration or onset that dt
+            does not divide, no pairs, or a pair of equal strengths.
+    """
+    _check_times(dt, onset=onset, stimulus=stimulus, delay=delay, response=response)
+    values = np.asarray(pairs, float)
+    fix = "give pairs (f₁, f₂) that differ"
+    fine = values.ndim == 2 and values.shape[1] == 2 and bool((values[:, 0] != values[:, 1]).all())
+    require(fine and bool(np.isfinite(values).all()), "pairs of two strengths", pairs, fix)
+    values = np.concatenate([values, values[:, ::-1]])
+    entered = (1 + (values - values.min()) / np.ptp(values)) / 2
+    total = onset + 2 * stimulus + delay + response
+    n_steps = round(total / dt)
+    inputs, sd = np.zeros((len(values), n_steps, 1)), np.zeros((n_steps, 1))
+    for number, start in enumerate((onset, onset + stimulus + delay)):
+        shown = _window("stimulus", start, stimulus, dt, total)
+        inputs[:, shown, 0] = entered[:, number, None]
+        sd[shown] = noise / np.sqrt(dt)
+    window = _window("response", total - response, response, dt, total)
+    return _task(inputs, np.sign(values[:, 0] - values[:, 1]), target, window, sd, dt)
+
+
+def multisensory_integration(
+    *,
+    dt: float = 10.0,
+    onset: float = 750.0,
+    stimulus: float = 1000.0,
+    response: float = 500.0,
+    rates: tuple[float | int, ...] = (9, 10, 11, 12, 13, 14, 15, 16),
+    boundary: float = 12.5,
+    noise: float = 1.9,
+    target: float = 1.0,
+) -> Task:
+    """A rate of events that is seen, heard, or both; +target if it is above a boundary.
+
+        channels 0, 1    ···▒▒▒▒▒▒···      seen: rising and falling with the rate
+        channels 2, 3    ···▒▒▒▒▒▒···      heard
+        response         ·········███
+
+    A rate f enters as (1 ± f / (2 · boundary))/2 (Raposo et al., Nat. Neurosci. 2014;17:1784, as in
+    the code of Song et al., eLife 2017;6:e21492, whose noise is √3.6 √ms); no other cue, and noise
+    on both senses while either is used (ours). Conditions: seen, heard, both, each at every rate.
+    Times in ms, noise in √ms, rates in Hz. C = 3 · rates, I = 4.
+
+    Raises:
+        ValueError: a duration, dt, target or noise outside its range, a duration or onset that dt
+            does not divide, no rates, or one at the boundary or outside (0, 2 · boundary).
+    """
+    _check_times(dt, onset=onset, stimulus=stimulus, response=response)
+    f = np.asarray(rates, float)
+    inside = f.size > 0 and bool(((f > 0) & (f < 2 * boundary) & (f != boundary)).all())
+    fix = "choose rates on both sides of the boundary"
+    require(inside, f"rates in (0, {2 * boundary:g}) Hz but {boundary:g}", rates, fix)
+    total = onset + stimulus + response
+    n_steps = round(total / dt)
+    shown = _window("stimulus", onset, stimulus, dt, total)
+    senses = np.array([(1, 0), (0, 1), (1, 1)])
+    entered = (1 + np.stack([f, -f], axis=-1) / (2 * boundary)) / 2
+    values = np.einsum("ms,fp->mfsp", senses, entered).reshape(-1, 4)
+    inputs, sd = np.zeros((len(values), n_steps, 4)), np.zeros((n_steps, 4))
+    inputs[:, shown] = values[:, None]
+    sd[shown] = noise / np.sqrt(dt)
+    window = _window("response", total - response, response, dt, total)
+    return _task(inputs, np.tile(np.sign(f - boundary), 3), target, window, sd, dt)
+
+
+def go_nogo(
+    *,
+    dt: float = 10.0,
+    stimulus: float = 500.0,
+    delay: float = 500.0,
+    response: float = 500.0,
+    amplitude: float = 1.0,
+    target: float = 1.0,
+    noise: float = 0.0,
+) -> Task:
+    """Two cues; after the delay the output is to be at the target for one, and at 0 for the other.
+
+        channel 0 or 1   ███······
+        response         ······███
+
+    Durations as in neurogym 2.3.1. A silent output errs by the target in half of the trials: let
+    `Learner.correct_below` be half of it. Times in ms, noise in √ms. C = I = 2.
+
+    Raises:
+        ValueError: a duration, dt, target or noise outside its range, or a duration that dt does
+            not divide.
+    """
+    times = {"cue": stimulus, "delay": delay, "response": response}
+    options = {"dt": dt, "amplitude": amplitude, "target": target, "noise": noise}
+    task = delayed_association(**times, **options)
+    return task._replace(targets=jnp.maximum(task.targets, 0.0))
+
+
+def delayed_reach(
+    *,
+    dt: float = 10.0,
+    stimulus: float = 500.0,
+    delay: float = 1000.0,
+    response: float = 500.0,
+    n_directions: int = 8,
+    amplitude: float = 1.0,
+    target: float = 1.0,
+    noise: float = 0.0,
+) -> Task:
+    """A direction is shown; after the delay two outputs are to point there.
+
+        channels 0, 1    ███·········      cos and sin of the direction
+        response         ·········███
+
+    Durations as in neurogym 2.3.1, where delays are 0, 1000 or 2000 ms; two outputs in place of one
+    angle are ours. Times in ms, noise in √ms. C = directions, evenly around the circle, I = O = 2.
+
+    Raises:
+        ValueError: a duration, dt, target or noise outside its range, a duration that dt does not
+            divide, or fewer than two directions.
+    """
+    _check_times(dt, stimulus=stimulus, delay=delay, response=response)
+    several = is_whole(n_directions) and n_directions >= 2
+    require(several, "two directions or more", n_directions, "give a whole number")
+    total = stimulus + delay + response
+    n_steps = round(total / dt)
+    angles = 2 * np.pi * np.arange(n_directions) / n_directions
+    there = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+    inputs = np.zeros((n_directions, n_steps, 2))
+    inputs[:, _window("stimulus", 0.0, stimulus, dt, total)] = amplitude * there[:, None]
+    window = _window("response", stimulus + delay, response, dt, total)
+    sd = np.full((n_steps, 2), noise / np.sqrt(dt))
+    task = _task(inputs, np.ones(n_directions), target, window, sd, dt)
+    return task._replace(targets=task.targets[..., None] * jnp.asarray(there, float)[:, None])
+
+
 TASKS: dict[str, Callable[..., Task]] = {
     "delayed_association": delayed_association,
     "delayed_nonmatch_to_sample": delayed_nonmatch_to_sample,
     "context_dependent_integration": context_dependent_integration,
     "evidence_integration": evidence_integration,
+    "delayed_paired_association": delayed_paired_association,
+    "parametric_working_memory": parametric_working_memory,
+    "multisensory_integration": multisensory_integration,
+    "go_nogo": go_nogo,
+    "delayed_reach": delayed_reach,
 }
 
 

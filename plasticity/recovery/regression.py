@@ -14,7 +14,7 @@ found as outliers and left out. All of it is for changes of weights without a bo
 question by gradients through simulated learning: Mehta et al., NeurIPS 2024.)
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -22,7 +22,9 @@ from scipy.linalg import solve_triangular
 
 from plasticity.recovery.recording import Recording
 from plasticity.rules.trace import decay_weights
-from plasticity.types import require
+from plasticity.types import Coefficients, require
+
+Theta: TypeAlias = Coefficients | Float[np.ndarray, "d1 d1"]
 
 _OUTLIER = 5.0  # robust standard deviations from which on a residual is taken for a kick
 _ROUNDS = 100  # of leaving out kicks and fitting again, at most
@@ -95,11 +97,12 @@ class Recovered(NamedTuple):
     Attributes:
         coefficients: ηθ, (d+1, d+1).
         standard_errors: of these, as of independent residuals of one size.
-        fitted: the regression in trials that were fitted.
-        held_out: the same numbers in the trials that were not, the last ones.
-        free: share that weights of their own, fitted there, explain of the trials held out; a rule
-            may explain more, for these do not change within them.
-        kept: share of the numbers that were used; the others were taken for kicks.
+        fitted: the regression in trials that were fitted, with what is fitted in place of kicks.
+        held_out: the same in the trials that were not, the last ones, without kicks.
+        free: share of the trials held out that the best constant weights would explain, fitted to
+            them alone; a rule may explain more, for these do not change. NaN where there are fewer
+            than 1.5 steps for each weight of a unit.
+        kept: share of the numbers fitted that were used; the others were taken for kicks.
     """
 
     coefficients: Float[np.ndarray, "d1 d1"]
@@ -118,14 +121,14 @@ class Recovered(NamedTuple):
     def directions(self) -> tuple[Float[np.ndarray, "P"], Float[np.ndarray, "P d1 d1"]]:
         """Singular values of the regression, and its directions, in coordinates of equal effect.
 
-        A direction with the singular value s < 1 is told √(1/s²) times less sharply than a term
+        Along a direction with the singular value s the standard error is 1/s times that of a term
         that is at right angles to all others.
         """
         scaled = self.fitted.factor / np.linalg.norm(self.fitted.factor, axis=0)
         _, strengths, rows = np.linalg.svd(scaled)
         return strengths, rows.reshape(-1, *self.coefficients.shape)
 
-    def learning_rate_of(self, coefficients: Float[np.ndarray, "d1 d1"]) -> float:
+    def learning_rate_of(self, coefficients: Theta) -> float:
         """η with which a rule θ fits best, and at least 0.
 
         Raises:
@@ -139,11 +142,11 @@ class Recovered(NamedTuple):
         effect = self.fitted.factor @ theta.ravel()
         return max(float(effect @ self.fitted.projected) / float(effect @ effect), 0.0)
 
-    def explained_by(self, coefficients: Float[np.ndarray, "d1 d1"]) -> float:
+    def explained_by(self, coefficients: Theta) -> float:
         """Share of the trials held out that a rule θ explains, at its best η.
 
-        It is a share of what the weights before learning leave unexplained. Below zero: worse than
-        no learning.
+        It is a share of what constant weights leave unexplained that were fitted to the earlier
+        trials. Below zero: worse than such weights.
 
         Raises:
             ValueError: as `learning_rate_of`.
@@ -181,7 +184,8 @@ def recover_from_weights(
 
     fitted, later = (Compressed.of(rows(trials)) for trials in (range(last), range(last, H - 1)))
     theta = _Inverse.of(fitted.factor).solve(fitted.factor.T @ fitted.projected)
-    return _recovered(theta, fitted, later, free=1.0, kept=1.0)
+    freedom = fitted.n_numbers - len(theta)
+    return _recovered(theta, fitted, later, freedom=freedom, free=1.0, kept=1.0)
 
 
 def recover_rule(
@@ -217,12 +221,14 @@ def recover_rule(
     rows = ((late[unit][clean[:, unit]], left[clean[:, unit], unit]) for unit in range(M))
     later = Compressed.of(rows)
     free = 1.0 - _left_by_free_weights(left, clean, Z[n:]) / later.total
-    return _recovered(fit.theta, fit.problem, later, free=free, kept=float(fit.kept.mean()))
+    freedom = int(fit.kept.sum()) - M * Z.shape[1] - terms.count
+    kept = float(fit.kept.mean())
+    return _recovered(fit.theta, fit.problem, later, freedom=freedom, free=free, kept=kept)
 
 
 def predicted_changes(
     recording: Recording,
-    coefficients: Float[np.ndarray, "d1 d1"],
+    coefficients: Theta,
     assumed: Assumed = ASSUMED,
 ) -> Float[np.ndarray, "H M M"]:
     """δ Σ_kℓ ηθ_kℓ F_kℓ: by how much a rule of these ηθ changes the weights in each trial.
@@ -240,8 +246,10 @@ def predicted_changes(
     return np.swapaxes(left, 1, 2) @ np.swapaxes(right, 2, 3).reshape(H, T * L, M)
 
 
-def _recovered(theta, fitted: Compressed, later: Compressed, *, free: float, kept: float):
-    spread = fitted.rest / max(fitted.n_numbers - len(theta), 1)
+def _recovered(
+    theta, fitted: Compressed, later: Compressed, *, freedom: int, free: float, kept: float
+) -> Recovered:
+    spread = fitted.rest / max(freedom, 1)
     errors = np.sqrt(spread * _Inverse.of(fitted.factor).diagonal())
     shape = (round(len(theta) ** 0.5),) * 2
     return Recovered(theta.reshape(shape), errors.reshape(shape), fitted, later, free, kept)
@@ -348,12 +356,18 @@ def _effect(G: Float[np.ndarray, "M n P"], theta: Float[np.ndarray, "P"]):
 def _left_by_free_weights(
     left: Float[np.ndarray, "n M"], clean: Bool[np.ndarray, "n M"], Z: Float[np.ndarray, "n q"]
 ) -> float:
-    """Squares that weights fitted to these trials alone leave, as many as they would elsewhere."""
-    total = 0.0
+    """Squares that the best constant weights leave, by those that are fitted to these trials.
+
+    NaN with fewer than 1.5 steps for each weight.
+    """
+    total, n_weights = 0.0, Z.shape[1]
     for unit, kept in enumerate(clean.T):
+        if kept.sum() < 1.5 * n_weights:
+            return np.nan
         basis, y = np.linalg.qr(Z[kept])[0], left[kept, unit]
-        free = max(len(y) - basis.shape[1], 1)
-        total += float(((y - basis @ (basis.T @ y)) ** 2).sum()) * len(y) / free
+        misses = float(((y - basis @ (basis.T @ y)) ** 2).sum())
+        # What is fitted leaves less than the best weights do, by one step for each of them.
+        total += misses * len(y) / (len(y) - n_weights)
     return total
 
 

@@ -42,8 +42,7 @@ def needs():
 
 @pytest.fixture(scope="module")
 def known(needs):
-    data = (needs[name] for name in ("tuning", "bounded", "courses"))
-    return animals(SMALL.tuning, SMALL.bounded, *data)
+    return animals(SMALL.tuning, SMALL.bounded, **needs)
 
 
 def test_rules_of_animals_are_the_suspects_and_one_outside(known):
@@ -100,6 +99,11 @@ def test_fewer_units_are_a_part_of_more(known):
     assert (few.shape[2], more.shape[2]) == (3, 5)
     columns = {column.tobytes() for column in np.round(more, 9).T}
     assert all(column.tobytes() in columns for column in np.round(few, 9).T)
+
+
+def test_few_last_trials_cannot_be_flagged():
+    whole = RuleRecovery()
+    assert [name for name in CONDITIONS if not whole.may_be_flagged(name)] == ["trials 10%"]
 
 
 def test_activity_that_is_not_finite_counts_as_not_named(known):

@@ -1,5 +1,6 @@
 """Rules read from recordings: beside plain loops, beside learning, and where it must fail."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import jax
@@ -225,6 +226,15 @@ def test_time_constants_are_checked(animal):
         dataset.attrs = attrs
         with pytest.raises(ValueError, match=message):
             read_recording(dataset)
+
+
+def test_weights_of_their_own_need_steps_of_their_own(animal):
+    # 12 units and 2 inputs: 50 steps are enough for them, and not if most are left out.
+    assert np.isfinite(recover_rule(animal.of_trials(30).recording, held_out=1 / 30).free)
+    wide = simulate_recording(
+        replace(_setting(), n_units=40), pl.miconi(learning_rate=ETA), 1, [0], 30
+    )[0]
+    assert np.isnan(recover_rule(wide.recording, held_out=1 / 30).free)
 
 
 def test_too_little_is_refused(animal):

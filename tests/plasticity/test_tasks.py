@@ -1,9 +1,16 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from plasticity.learning.setting import Setting
+from plasticity.learning.trial import Learner
+from plasticity.model.exploration import Kicks
+from plasticity.model.network import random_network
 from plasticity.model.tasks import (
+    TASKS,
     check_task,
     context_dependent_integration,
     delayed_association,
@@ -11,6 +18,7 @@ from plasticity.model.tasks import (
     evidence_integration,
     make_task,
 )
+from plasticity.rules.backpropagation import backpropagation
 
 
 def test_delayed_association_shows_each_cue_on_its_channel():
@@ -75,6 +83,81 @@ def test_evidence_has_the_sign_of_the_target():
     np.testing.assert_array_equal(task.inputs[:, 0, 0], -task.inputs[:, 0, 1])
 
 
+def _seen(task, condition, first, last):
+    """Mean input of each channel from one moment to another, ms."""
+    steps = slice(round(first / task.dt), round(last / task.dt))
+    return np.asarray(task.inputs[condition, steps]).mean(axis=0)
+
+
+def test_pairs_are_of_like_parity():
+    task = make_task("delayed_paired_association")
+    for c in range(4):
+        one = 1 + int(_seen(task, c, 0, 1000).argmax())
+        other = 1 + int(_seen(task, c, 2000, 3000).argmax())
+        paired = (other - one) % 2 == 0
+        assert float(task.targets[c, 0]) == (1 if paired else -1)
+        assert not _seen(task, c, 1000, 2000).any() and not _seen(task, c, 3000, 4500).any()
+    np.testing.assert_array_equal(np.flatnonzero(task.response), np.arange(400, 450))
+
+
+def test_the_stronger_of_two_stimuli_is_reported():
+    task = make_task("parametric_working_memory")
+    firsts, seconds = (
+        [float(_seen(task, c, *when)[0]) for c in range(10)] for when in ((500, 1000), (2000, 2500))
+    )
+    np.testing.assert_array_equal(np.sign(np.subtract(firsts, seconds)), task.targets[:, 0])
+    assert min(firsts + seconds) == 0.5 and max(firsts + seconds) == 1.0
+    # Neither stimulus alone tells the answer: both orders have some of the same first ones.
+    assert {f for f in firsts[:5]} & {f for f in firsts[5:]}
+
+
+def test_a_rate_is_compared_with_the_boundary_by_either_sense():
+    task = make_task("multisensory_integration", rates=(10.0, 14.0), boundary=12.5)
+    assert task.n_conditions == 6
+    for c in range(6):
+        seen = _seen(task, c, 750, 1750).reshape(2, 2)
+        used = seen.any(axis=1)
+        assert used.tolist() == [[True, False], [False, True], [True, True]][c // 2]
+        # The channel that rises and the one that falls are equal where f = 0 alone.
+        rate = 25.0 * (seen[used, 0] - seen[used, 1])
+        np.testing.assert_allclose(rate, [10.0, 14.0][c % 2])
+        assert float(task.targets[c, 0]) == (1 if rate[0] > 12.5 else -1)
+
+
+def test_one_cue_asks_for_silence():
+    task = make_task("go_nogo")
+    np.testing.assert_array_equal(task.targets[:, 0], [1, 0])
+    np.testing.assert_array_equal(_seen(task, 0, 0, 500), [1, 0])
+    np.testing.assert_array_equal(_seen(task, 1, 0, 500), [0, 1])
+
+
+def test_two_outputs_point_where_was_shown():
+    task = make_task("delayed_reach", n_directions=6, target=0.5)
+    assert (task.n_conditions, task.n_outputs) == (6, 2)
+    for c in range(6):
+        there = _seen(task, c, 0, 500)
+        np.testing.assert_allclose(task.targets[c], np.tile(0.5 * there, (200, 1)), atol=1e-12)
+        assert not _seen(task, c, 500, 2000).any()
+    np.testing.assert_allclose(np.asarray(task.targets).sum(axis=0), 0, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_conditions_of_other_answers_differ_before_the_response(name):
+    task = make_task(name)
+    check_task(task)
+    inputs, targets = np.asarray(task.inputs), np.asarray(task.targets)
+    judged = int(np.flatnonzero(task.response)[0])
+    # What is seen up to the window, condition by condition.
+    before = inputs[:, :judged].reshape(len(inputs), -1)
+    answers = targets[:, judged].reshape(len(inputs), -1)
+    for a in range(len(inputs)):
+        for b in range(a):
+            if not np.allclose(answers[a], answers[b]):
+                assert np.abs(before[a] - before[b]).max() > 1e-3, (a, b)
+    # The middle of all answers is 0 but where one of them asks for silence.
+    assert name == "go_nogo" or np.allclose(answers.mean(axis=0), 0, atol=1e-9)
+
+
 def test_noise_has_the_stated_strength_whatever_the_step(key):
     for dt in (2.0, 10.0):
         task = evidence_integration(dt=dt, stimulus=2000.0, noise=0.5)
@@ -122,9 +205,63 @@ def test_steps_are_counted_as_they_were_meant():
         ("delayed_nonmatch_to_sample", {"dt": 10.0, "duration": 1005.0}, "duration is a whole"),
         ("context_dependent_integration", {"onset": 5.0}, "onset is a whole number of steps"),
         ("evidence_integration", {"stimulus": 601.0}, "stimulus is a whole number of steps"),
+        ("delayed_paired_association", {"wait": 5.0}, "wait is a whole number of steps"),
+        ("parametric_working_memory", {"pairs": ((3, 3),)}, r"pairs \(f₁, f₂\) that differ"),
+        ("parametric_working_memory", {"pairs": ()}, "pairs of two strengths"),
+        ("multisensory_integration", {"rates": (12.5,)}, r"rates in \(0, 25\) Hz but 12.5"),
+        ("multisensory_integration", {"rates": (30.0,)}, "both sides of the boundary"),
+        ("go_nogo", {"target": -1.0}, "target > 0"),
+        ("delayed_reach", {"n_directions": 1}, "two directions or more"),
         ("memory", {}, "a task of this package; got 'memory': choose from"),
     ],
 )
 def test_bad_tasks_are_named(name, options, match):
     with pytest.raises(ValueError, match=match):
         make_task(name, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "brief", "learning_rate", "run"),
+    [
+        (
+            "delayed_paired_association",
+            {"sample": 100.0, "delay": 100.0, "test": 100.0, "wait": 100.0, "response": 200.0},
+            0.01,
+            3,
+        ),
+        (
+            "parametric_working_memory",
+            {"onset": 0.0, "stimulus": 150.0, "delay": 200.0, "response": 200.0, "noise": 0.1},
+            0.001,
+            3,
+        ),
+        (
+            "multisensory_integration",
+            {"onset": 0.0, "stimulus": 300.0, "response": 200.0, "noise": 0.5},
+            0.001,
+            1,
+        ),
+        ("go_nogo", {"stimulus": 100.0, "delay": 200.0, "response": 200.0}, 0.01, 0),
+        ("delayed_reach", {"stimulus": 100.0, "delay": 200.0, "response": 200.0}, 0.01, 0),
+    ],
+)
+def test_networks_that_are_told_the_target_learn_it(name, brief, learning_rate, run, unchecked):
+    if name == "multisensory_integration":
+        brief = brief | {"rates": (9.0, 10.0, 15.0, 16.0)}
+    task = make_task(name, **brief)
+    # A silent output errs by 1, but where it is asked to be silent: half of it then.
+    below = 0.5 if name == "go_nogo" else 1.0
+    learner = Learner(exploration=Kicks(rate=0.0), correct_below=below)
+    n_outputs = task.n_outputs
+    setting = Setting(
+        task=task,
+        rule=backpropagation(learning_rate=learning_rate),
+        learner=learner,
+        n_units=60,
+        draw=partial(random_network, n_units=60, n_inputs=task.n_inputs, n_outputs=n_outputs),
+    )
+    lifetimes = setting.learn(0, [run], 1500)
+    early, late = (np.asarray(lifetimes.errors)[0, part] for part in (slice(50), slice(-100, None)))
+    # From about 1 in most tasks to a third of it or less, noise and all.
+    assert late.mean() < 0.6 * early.mean()
+    assert np.asarray(lifetimes.correct)[0, -100:].mean() > 0.8

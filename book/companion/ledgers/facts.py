@@ -97,13 +97,6 @@ GROUPS: dict[str, tuple[Callable, ...]] = {
         lazy_rich.LazyRich,
         laziness.tangent_kernel,
     ),
-    "Recovery": (
-        regression.Assumed,
-        regression.recover_rule,
-        recovery.RuleRecovery,
-        recovery.RecoveredLearning,
-        recovery.ExampleRecording,
-    ),
     "Other algorithms": (
         search.Search,
         algorithms.AlgorithmTuning,
@@ -112,6 +105,13 @@ GROUPS: dict[str, tuple[Callable, ...]] = {
         alignment.TermAlignment,
         alignment.SingleKick,
         alignment.KickAlignment,
+    ),
+    "Recovery": (
+        regression.Assumed,
+        regression.recover_rule,
+        recovery.RuleRecovery,
+        recovery.RecoveredLearning,
+        recovery.ExampleRecording,
     ),
 }
 
@@ -123,10 +123,11 @@ def parameters(source: Callable) -> dict[str, object]:
     else:
         defaults = {n: p.default for n, p in inspect.signature(source).parameters.items()}
     none = (inspect.Parameter.empty, dataclasses.MISSING)
+    elsewhere = experiments.Experiment | regression.Assumed  # whose values are listed themselves
     return {
         name: value
         for name, value in defaults.items()
-        if value not in none and not isinstance(value, experiments.Experiment)
+        if value not in none and not isinstance(value, elsewhere)
     }
 
 
