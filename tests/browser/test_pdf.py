@@ -41,7 +41,8 @@ def test_the_pdf_holds_every_chapter_and_is_light(pdf, texts):
     for notebook in building.notebooks(ROOT):
         assert _squeezed(_title(notebook)) in text, notebook.stem
     assert len(pdf.pages) > 50
-    assert (ROOT / "_build" / "pdf" / printing.PDF).stat().st_size < 30e6
+    # About 3 MB a chapter; half of it is the structure that screen readers use.
+    assert (ROOT / "_build" / "pdf" / printing.PDF).stat().st_size < 35e6
 
 
 def test_equations_are_typeset_and_references_resolved(pdf, texts):
