@@ -30,8 +30,8 @@ flagged. All else is described.
 *What is read, used*: new networks learn by the coefficients that were read of each animal, from the
 first recording, from half of the units and at noise of 0.1. Their restricted mean of trials to
 criterion over that of the rule itself, with a 95% interval that resamples animals and networks.
-A first attempt had 8 networks, and its intervals excluded next to nothing; the second has 48, the
-first 8 among them.
+*Added later*: a first attempt had 8 networks, and its intervals excluded next to nothing; the
+second has 48, the first 8 among them.
 
 *Size*: in one pilot network (another seed) every rule was named from the first recording. If that
 holds for 24 of 24 networks, the share of networks is above 0.86 with 95% confidence.
