@@ -87,7 +87,7 @@ class Experiment:
         Args:
             needs: the results of `needs`, by the names of the fields.
         """
-        return _stacked([self.measure_one(int(index), **needs) for index in which])
+        return stacked([self.measure_one(int(index), **needs) for index in which])
 
     def measure_one(self, index: int, **needs: xr.Dataset) -> dict[str, Any]:
         """The arrays at one position of the axis, without that dimension."""
@@ -103,7 +103,7 @@ class Experiment:
             self.measure_one_again(int(index), recorded.isel({self.axis: place}), **needs)
             for place, index in enumerate(which)
         ]
-        return _stacked(each)
+        return stacked(each)
 
     def measure_one_again(
         self, index: int, recorded: xr.Dataset, **needs: xr.Dataset
@@ -203,5 +203,6 @@ def plain(value: Any, name: str = "a parameter") -> Any:
     return value
 
 
-def _stacked(each: list[dict[str, Any]]) -> Arrays:
+def stacked(each: Sequence[Mapping[str, Any]]) -> Arrays:
+    """The arrays of several measurements, joined along a new first axis."""
     return {name: np.stack([np.asarray(one[name]) for one in each]) for name in each[0]}

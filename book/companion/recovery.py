@@ -46,7 +46,7 @@ import xarray as xr
 
 from companion.contest import blow_ups_expected
 from companion.course_comparison import CourseTuning, first_by_search
-from companion.experiment import Experiment, Variable
+from companion.experiment import Experiment, Variable, stacked
 from companion.seeds import seed
 from companion.settings import brief_setting
 from companion.tuning import VERIFIED
@@ -55,6 +55,8 @@ from plasticity.learning.lifetime import Lifetime
 from plasticity.learning.setting import Setting
 from plasticity.recovery.recording import Simulated, simulate_recording
 from plasticity.recovery.regression import (
+    HELD_OUT,
+    STEPS_PER_WEIGHT,
     Assumed,
     predicted_changes,
     recover_rule,
@@ -167,11 +169,32 @@ def recorded_as(
 
 
 @dataclass(frozen=True, kw_only=True)
-class RuleRecovery(Experiment):
+class _OfAnimals(Experiment):
+    """What needs the rules of animals.
+
+    Attributes:
+        tuning, bounded: where learning rates were chosen, without a bound and with one.
+    """
+
+    axis = "animal"
+
+    tuning: CourseTuning = field(default_factory=lambda: CourseTuning(bounded=False))
+    bounded: CourseTuning = field(default_factory=lambda: CourseTuning(bounded=True))
+
+    @property
+    def needs(self) -> dict[str, Experiment]:
+        return {"tuning": self.tuning, "bounded": self.bounded, "courses": self.tuning.courses}
+
+    def animals(self, **needs: xr.Dataset) -> Animals:
+        """Their rules, from the results of `needs`."""
+        return animals(self.tuning, self.bounded, **needs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuleRecovery(_OfAnimals):
     """Rules that are named and read from recordings of animals that learn by them.
 
     Attributes:
-        tuning, bounded: where rates were chosen, without a bound and with one.
         recordings: names in `CONDITIONS`.
         n_animals: networks, that learn by every rule.
         n_trials: of learning that are recorded.
@@ -179,7 +202,6 @@ class RuleRecovery(Experiment):
 
     name = "rule_recovery"
     title = "Rules that are named and read from recordings of networks that learn by them"
-    axis = "animal"
     seeds = {"networks": seed("rule recovery")}
     variables = {
         "suspects": Variable(
@@ -206,8 +228,6 @@ class RuleRecovery(Experiment):
         ),
     }
 
-    tuning: CourseTuning = field(default_factory=lambda: CourseTuning(bounded=False))
-    bounded: CourseTuning = field(default_factory=lambda: CourseTuning(bounded=True))
     recordings: tuple[str, ...] = tuple(CONDITIONS)
     n_units: int = 100
     n_animals: int = 24
@@ -221,19 +241,16 @@ class RuleRecovery(Experiment):
         require(needed, f"{FIRST!r} before others, and {_BRIEF!r}", self.recordings, fix)
 
     @property
-    def needs(self) -> dict[str, Experiment]:
-        return {"tuning": self.tuning, "bounded": self.bounded, "courses": self.tuning.courses}
-
-    @property
     def setting(self) -> Setting:
         """In which animals learn."""
         return brief_setting(n_units=self.n_units)
 
     def may_be_flagged(self, recording: str) -> bool:
-        """Whether the last trials have 1.5 steps or more for each weight of a unit."""
+        """Whether the last trials have steps enough for weights of their own."""
         condition, task = CONDITIONS[recording], self.setting.task
-        last = np.ceil(0.2 * round(condition.trials * self.n_trials)) * task.n_steps
-        return bool(last >= 1.5 * (round(condition.units * self.n_units) + task.n_inputs))
+        last = np.ceil(HELD_OUT * round(condition.trials * self.n_trials)) * task.n_steps
+        n_weights = round(condition.units * self.n_units) + task.n_inputs
+        return bool(last >= STEPS_PER_WEIGHT * n_weights)
 
     def coordinates(self):
         return {
@@ -245,13 +262,13 @@ class RuleRecovery(Experiment):
         }
 
     def measure_one(self, index: int, **needs: xr.Dataset):
-        which = animals(self.tuning, self.bounded, **needs)
-        arrays = _stacked([self._of_rule(index, which, rule) for rule in RULES])
+        which = self.animals(**needs)
+        arrays = stacked([self._of_rule(index, which, rule) for rule in RULES])
         place = (index % len(RULES), self.recordings.index(_BRIEF))
         return arrays | {"early": arrays["suspects"][place]}
 
     def measure_one_again(self, index: int, recorded: xr.Dataset, **needs: xr.Dataset):
-        which = animals(self.tuning, self.bounded, **needs)
+        which = self.animals(**needs)
         rule, condition = RULES[index % len(RULES)], CONDITIONS[_BRIEF]
         animal = self._animal(index, which.rules[rule], round(condition.trials * self.n_trials))
         number = self.seeds["networks"]
@@ -275,7 +292,7 @@ class RuleRecovery(Experiment):
         for condition in conditions:
             seen = recorded_as(condition, lives[condition.bounded], number, index)
             each.append(read(*seen, which.theta, None if condition.bounded else known))
-        arrays = _stacked(each)
+        arrays = stacked(each)
         first = arrays.pop("factor")[0]
         return arrays | {"factor": first, "rewards": lives[False].recording.rewards}
 
@@ -299,11 +316,6 @@ def read(
         squares |= {"suspects": np.full(len(theta), np.nan)}
         return nothing | squares | {"factor": np.full((d1**2, d1**2), np.nan)}
     found = recover_rule(animal.recording, assumed)
-    effect = np.nan
-    if known is not None:
-        factor = found.fitted.factor
-        wrong = np.linalg.norm(factor @ (found.coefficients - known).ravel())
-        effect = wrong / np.linalg.norm(factor @ known.ravel())
     suspects = np.array([found.explained_by(each) for each in theta.values()])
     named = list(theta.values())[suspects.argmax()]
     named = found.learning_rate_of(named) * named
@@ -313,7 +325,7 @@ def read(
         "free": found.free,
         "weights": _weights_explained(animal, found.coefficients, assumed),
         "weights_named": _weights_explained(animal, named, assumed),
-        "effect": effect,
+        "effect": np.nan if known is None else found.error_of(known),
         "coefficients": found.coefficients,
         "sizes": found.sizes,
         "kept": found.kept,
@@ -325,7 +337,7 @@ def _weights_explained(animal: Simulated, coefficients: np.ndarray, assumed: Ass
     """1 − ‖ΔW − predicted‖² / ‖ΔW‖² over the trials held out but the last."""
     predicted = predicted_changes(animal.recording, coefficients, assumed)
     changes = np.diff(animal.weights, axis=0)
-    later = slice(len(animal.weights) - int(np.ceil(0.2 * len(animal.weights))), len(changes))
+    later = slice(len(animal.weights) - int(np.ceil(HELD_OUT * len(animal.weights))), len(changes))
     missed = ((changes - predicted[:-1])[later] ** 2).sum()
     return 1.0 - float(missed / (changes[later] ** 2).sum())
 
@@ -382,7 +394,7 @@ class RecoveredLearning(Experiment):
         read_rules = [self._read(recovery, rule, source) for source in self.sources]
         lives = [self._learn(rules, range(self.n_networks), self.n_trials) for rules in read_rules]
         met = [surviving_trials(one) for one in lives]
-        known = animals(self.recovery.tuning, self.recovery.bounded, **needs).rules[rule]
+        known = self.recovery.animals(**needs).rules[rule]
         true = surviving_trials(self._learn([known], range(self.n_networks), self.n_trials))
         first = len(self.coordinates()["trial"])
         return {
@@ -415,11 +427,10 @@ EXAMPLES = {"A": "(1,5)", "B": "(1,1)", "C": OUTSIDE}
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExampleRecording(Experiment):
+class ExampleRecording(_OfAnimals):
     """Recordings as a laboratory would have them, of three animals, to try `read_recording` on.
 
     Attributes:
-        tuning, bounded: where the learning rates were chosen.
         n_units: of an animal, all recorded.
         n_trials: that are recorded.
         noise: standard deviation of what is added to x.
@@ -427,7 +438,6 @@ class ExampleRecording(Experiment):
 
     name = "example_recording"
     title = "Activity, inputs and rewards of three networks that learn, with observation noise"
-    axis = "animal"
     seeds = {"networks": seed("recorded examples")}
     variables = {
         "activity": Variable(("animal", "trial", "time", "unit"), "rates"),
@@ -436,15 +446,9 @@ class ExampleRecording(Experiment):
         "condition": Variable(("animal", "trial"), "trial types"),
     }
 
-    tuning: CourseTuning = field(default_factory=lambda: CourseTuning(bounded=False))
-    bounded: CourseTuning = field(default_factory=lambda: CourseTuning(bounded=True))
     n_units: int = 30
     n_trials: int = 60
     noise: float = 0.01
-
-    @property
-    def needs(self) -> dict[str, Experiment]:
-        return {"tuning": self.tuning, "bounded": self.bounded, "courses": self.tuning.courses}
 
     def coordinates(self):
         setting = self._setting()
@@ -457,11 +461,11 @@ class ExampleRecording(Experiment):
         }
 
     def measure_one(self, index: int, **needs: xr.Dataset):
-        which = animals(self.tuning, self.bounded, **needs)
+        which = self.animals(**needs)
         return self._recording(index, which, self.n_trials)
 
     def measure_one_again(self, index: int, recorded: xr.Dataset, **needs: xr.Dataset):
-        which = animals(self.tuning, self.bounded, **needs)
+        which = self.animals(**needs)
         return self._recording(index, which, min(10, self.n_trials))
 
     def _setting(self) -> Setting:
@@ -477,7 +481,3 @@ class ExampleRecording(Experiment):
             "reward": seen.rewards,
             "condition": seen.conditions,
         }
-
-
-def _stacked(each: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    return {name: np.stack([np.asarray(one[name]) for one in each]) for name in each[0]}

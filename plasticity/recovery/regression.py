@@ -18,6 +18,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float
+from numpy.polynomial.polynomial import polyvander
 from scipy.linalg import solve_triangular
 
 from plasticity.recovery.recording import Recording
@@ -26,6 +27,8 @@ from plasticity.types import Coefficients, require
 
 Theta: TypeAlias = Coefficients | Float[np.ndarray, "d1 d1"]
 
+HELD_OUT = 0.2  # share of the trials, the last ones, that are predicted and not fitted
+STEPS_PER_WEIGHT = 1.5  # that weights of their own need, in the trials held out
 _OUTLIER = 5.0  # robust standard deviations from which on a residual is taken for a kick
 _ROUNDS = 100  # of leaving out kicks and fitting again, at most
 
@@ -101,7 +104,7 @@ class Recovered(NamedTuple):
         held_out: the same in the trials that were not, the last ones, without kicks.
         free: share of the trials held out that the best constant weights would explain, fitted to
             them alone; a rule may explain more, for these do not change. NaN where there are fewer
-            than 1.5 steps for each weight of a unit.
+            than `STEPS_PER_WEIGHT` steps for each weight of a unit.
         kept: share of the numbers fitted that were used; the others were taken for kicks.
     """
 
@@ -128,18 +131,23 @@ class Recovered(NamedTuple):
         _, strengths, rows = np.linalg.svd(scaled)
         return strengths, rows.reshape(-1, *self.coefficients.shape)
 
+    def error_of(self, known: Theta) -> float:
+        """R.m.s. effect of the error of the coefficients, over that of the rule whose ηθ is known.
+
+        Raises:
+            ValueError: coefficients of another degree, or none that is not 0.
+        """
+        known = self._checked(known)
+        wrong = self.fitted.factor @ (self.coefficients.ravel() - known)
+        return float(np.linalg.norm(wrong) / np.linalg.norm(self.fitted.factor @ known))
+
     def learning_rate_of(self, coefficients: Theta) -> float:
         """η with which a rule θ fits best, and at least 0.
 
         Raises:
             ValueError: coefficients of another degree, or none that is not 0.
         """
-        theta = np.asarray(coefficients, float)
-        rule, fix = f"coefficients {self.coefficients.shape}", "give as many powers as were fitted"
-        require(theta.shape == self.coefficients.shape, rule, theta.shape, fix)
-        fix = "a rule that learns nothing explains nothing"
-        require(bool(theta.any()), "a coefficient that is not 0", "none", fix)
-        effect = self.fitted.factor @ theta.ravel()
+        effect = self.fitted.factor @ self._checked(coefficients)
         return max(float(effect @ self.fitted.projected) / float(effect @ effect), 0.0)
 
     def explained_by(self, coefficients: Theta) -> float:
@@ -154,13 +162,21 @@ class Recovered(NamedTuple):
         theta = self.learning_rate_of(coefficients) * np.asarray(coefficients, float)
         return self.held_out.explained(theta.ravel())
 
+    def _checked(self, coefficients: Theta) -> Float[np.ndarray, "P"]:
+        theta = np.asarray(coefficients, float)
+        rule, fix = f"coefficients {self.coefficients.shape}", "give as many powers as were fitted"
+        require(theta.shape == self.coefficients.shape, rule, theta.shape, fix)
+        fix = "a rule that learns nothing explains nothing"
+        require(bool(theta.any()), "a coefficient that is not 0", "none", fix)
+        return theta.ravel()
+
 
 def recover_from_weights(
     recording: Recording,
     weights: Float[np.ndarray, "H M M"],
     assumed: Assumed = ASSUMED,
     *,
-    held_out: float = 0.2,
+    held_out: float = HELD_OUT,
 ) -> Recovered:
     """Coefficients from the weights among recorded units before each trial.
 
@@ -189,7 +205,7 @@ def recover_from_weights(
 
 
 def recover_rule(
-    recording: Recording, assumed: Assumed = ASSUMED, *, held_out: float = 0.2
+    recording: Recording, assumed: Assumed = ASSUMED, *, held_out: float = HELD_OUT
 ) -> Recovered:
     """Coefficients from activity and rewards, of a network that changes from trial to trial.
 
@@ -344,7 +360,9 @@ def _fit_without_kicks(
         small = np.linalg.norm(effects * step) <= 1e-11 * np.linalg.norm(effects * theta)
         if small and (kept == before).all():
             break
-    problem = Compressed.of((block, left[:, unit]) for unit, block in enumerate(G))
+    # At the least squares Qᵀy = Rθ, so that G need not be taken apart again.
+    missed = float(((left - predicted) ** 2).sum())
+    problem = Compressed(factor, factor @ theta, missed, left.size)
     return _Fit(theta, weights, kept, largest, problem)
 
 
@@ -358,11 +376,11 @@ def _left_by_free_weights(
 ) -> float:
     """Squares that the best constant weights leave, by those that are fitted to these trials.
 
-    NaN with fewer than 1.5 steps for each weight.
+    NaN with fewer than `STEPS_PER_WEIGHT` steps for each weight.
     """
     total, n_weights = 0.0, Z.shape[1]
     for unit, kept in enumerate(clean.T):
-        if kept.sum() < 1.5 * n_weights:
+        if kept.sum() < STEPS_PER_WEIGHT * n_weights:
             return np.nan
         basis, y = np.linalg.qr(Z[kept])[0], left[kept, unit]
         misses = float(((y - basis @ (basis.T @ y)) ** 2).sum())
@@ -381,8 +399,9 @@ class _Terms:
         decay = decay_weights(self.rates.shape[1], recording.dt, assumed.tau_e)
         factors = np.asarray(decay, float) * _prediction_errors(recording, assumed)[:, None]
         change = _fluctuations(recording, assumed)
-        self.presynaptic = _powers(self.rates, assumed.degree)  # (H, T, M, k)
-        self.postsynaptic = factors[..., None, None] * _powers(change, assumed.degree)
+        # Contiguous, for `of_unit` reshapes it for every unit. (H, T, M, k)
+        self.presynaptic = np.ascontiguousarray(polyvander(self.rates, assumed.degree))
+        self.postsynaptic = factors[..., None, None] * polyvander(change, assumed.degree)
 
     def of_trial(self, h: int) -> Float[np.ndarray, "M M P"]:
         """δF of one trial, for all pairs of units."""
@@ -399,13 +418,6 @@ class _Terms:
         before = np.zeros_like(F)
         np.cumsum(F[:-1], axis=0, out=before[1:])
         return (self.rates @ before).reshape(H * T, self.count)
-
-
-def _powers(x: np.ndarray, degree: int) -> np.ndarray:
-    """x⁰ to x^d along a new last axis."""
-    factors = np.repeat(x[..., None], degree + 1, axis=-1)
-    factors[..., 0] = 1.0
-    return np.cumprod(factors, axis=-1)
 
 
 def _prediction_errors(recording: Recording, assumed: Assumed) -> Float[np.ndarray, "H"]:
