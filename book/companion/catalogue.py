@@ -43,7 +43,7 @@ BRIEFER = {"n_networks": 48, "n_trials": 3000}
 # Regimes of chapter 07: with a bound on updates, and without.
 BOUNDED = (True, False)
 # Published settings in which other rules have been tried.
-PUBLISHED = ("nonmatch",)
+PUBLISHED = ("nonmatch", "selective")
 # Tasks of chapter 10.
 CONTESTED = ("association", "integration", "long delay")
 

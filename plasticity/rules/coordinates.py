@@ -1,6 +1,7 @@
 """Coordinates of a three-factor rule in which the outer loop may learn better than in θ itself."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
@@ -12,17 +13,18 @@ from plasticity.model.network import Dynamics, Network
 from plasticity.model.tasks import Task
 from plasticity.rules.base import Change, Seen, check_part
 from plasticity.rules.three_factor import SoftBound, ThreeFactor
+from plasticity.rules.time_constants import TIMES, with_time_constants
 from plasticity.rules.trace import Polynomial
-from plasticity.types import Leaf, require
+from plasticity.types import Leaf, is_traced, require
 from plasticity.values import Value
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class InCoordinates(Value):
-    """A three-factor rule whose coefficients and bound follow from what is learned, ψ.
+    """A three-factor rule whose coefficients, bound and time constants follow from ψ.
 
-        θ = Σ_p ψ_p B_p,   c = c₀ exp(ψ_P)                                             (ours)
+        θ = Σ_p ψ_p B_p,   c = c₀ exp(ψ_P),   τ = m + (τ₀ − m) exp(ψ_τ)                  (ours)
 
     Made by `in_coordinates`. A unit of each coordinate should do about as much to the trace as one
     of any other: directions B_p that are orthonormal over activity tell neighbouring powers apart.
@@ -30,24 +32,42 @@ class InCoordinates(Value):
     Attributes:
         rule: all but its coefficients; the limit of its `SoftBound` is c₀.
         basis: B, (P, d+1, d+1).
-        parameters: ψ, (P + 1,): the coordinates of θ, and the logarithm of c/c₀.
+        parameters: ψ, (P + 1 + n,): the coordinates of θ, the logarithm of c/c₀, and one number for
+            each time constant.
+        least, begun: m and τ₀ of the n time constants that are learned, (n,).
+        times: their names, of `plasticity.rules.time_constants.with_time_constants`.
     """
 
     rule: ThreeFactor
     basis: Leaf
     parameters: Leaf
+    least: Leaf = ()
+    begun: Leaf = ()
+    times: tuple[str, ...] = field(default=(), metadata={"static": True})
 
     @property
     def told(self) -> frozenset[str]:
-        """What the rule is told."""
-        return self.rule.told
+        """What the rule is told, with its own filter and the decay of its weights."""
+        told = self.rule.told
+        if "tau_filter" in self.times:
+            told = (told - {"fluctuations"}) | {"states", "state"}
+        return told | {"W"} if "tau_w" in self.times else told
 
     @property
-    def composed(self) -> ThreeFactor:
-        """The three-factor rule that it is."""
-        theta = jnp.tensordot(self.parameters[:-1], self.basis, axes=1)
-        limit = self.rule.bound.limit * jnp.exp(self.parameters[-1])
-        return self.rule.replace(coefficients=theta, clip=limit)
+    def time_constants(self) -> dict[str, Any]:
+        """Name → τ, of those that are learned."""
+        psi = self.parameters[len(self.basis) + 1 :]
+        each = zip(self.times, self.least, self.begun, psi, strict=True)
+        return {name: m + (first - m) * jnp.exp(p) for name, m, first, p in each}
+
+    @property
+    def composed(self) -> Any:
+        """The rule that it is: a `ThreeFactor`, or one whose weights decay as well."""
+        n = len(self.basis)
+        theta = jnp.tensordot(self.parameters[:n], self.basis, axes=1)
+        limit = self.rule.bound.limit * jnp.exp(self.parameters[n])
+        rule = self.rule.replace(coefficients=theta, clip=limit)
+        return with_time_constants(rule, **self.time_constants)
 
     @property
     def learning_rate(self) -> Leaf:
@@ -67,16 +87,30 @@ class InCoordinates(Value):
         return self.composed.change(seen, memory)
 
     def check(self, n_units: int, task: Task, dynamics: Dynamics) -> None:
-        """Raise what the rule raises."""
+        """Raise what the rule raises, and ValueError for a time constant that may fall below dt."""
         check_part(self.rule, n_units, task, dynamics)
+        if not is_traced(self.least):
+            floors = dict(zip(self.times, np.ravel(self.least), strict=True)) | {"tau_w": np.inf}
+            short = {name: float(m) for name, m in floors.items() if m < dynamics.dt}
+            fix = "let its least value be dt or more"
+            require(not short, f"dt = {dynamics.dt} ms ≤ the least time constant", short, fix)
 
 
-def in_coordinates(rule: ThreeFactor, basis: Float[Array | np.ndarray, "P d1 d1"]) -> InCoordinates:
+def in_coordinates(
+    rule: ThreeFactor,
+    basis: Float[Array | np.ndarray, "P d1 d1"],
+    times: Mapping[str, tuple[float, float]] | None = None,
+) -> InCoordinates:
     """The rule in the coordinates of a basis of its coefficients.
+
+    Args:
+        times: name of a time constant that is learned → its least value m and its first one τ₀ > m,
+            in the units of `plasticity.rules.time_constants.with_time_constants`.
 
     Raises:
         ValueError: a rule without coefficients or without a soft bound; a basis of another degree,
-            or one that does not reach the rule's coefficients.
+            or one that does not reach the rule's coefficients; an unknown time constant, or one
+            that does not begin above its least value.
     """
     polynomial = isinstance(rule, ThreeFactor) and isinstance(rule.trace, Polynomial)
     kind = type(rule.trace if isinstance(rule, ThreeFactor) else rule).__name__
@@ -94,5 +128,14 @@ def in_coordinates(rule: ThreeFactor, basis: Float[Array | np.ndarray, "P d1 d1"
     reached = missed <= 1e-6 * max(1.0, float(np.abs(theta).max()))
     fix = "give a basis that spans them, or start from others"
     require(reached, "the basis reaches the rule's coefficients", f"{missed:g} off", fix)
-    parameters = jnp.asarray(np.append(psi, 0.0), float)
-    return InCoordinates(rule=rule, basis=jnp.asarray(basis, float), parameters=parameters)
+    times = dict(times or {})
+    unknown = sorted(set(times) - set(TIMES))
+    require(not unknown, "time constants of a rule", unknown, f"choose from {TIMES}")
+    for name, (least, begun) in times.items():
+        rule_of, value = f"0 < least < first {name} < ∞", (least, begun)
+        require(0 < least < begun < np.inf, rule_of, value, "begin above the least value")
+    least, begun = (jnp.asarray([t[i] for t in times.values()], float) for i in (0, 1))
+    parameters = jnp.asarray(np.append(psi, np.zeros(1 + len(times))), float)
+    of_times = {"least": least, "begun": begun, "times": tuple(times)} if times else {}
+    made = {"basis": jnp.asarray(basis, float), "parameters": parameters}
+    return InCoordinates(rule=rule, **made, **of_times)
