@@ -19,7 +19,7 @@ is done without it, is in `Rule`.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
@@ -29,7 +29,7 @@ from jaxtyping import Array, Bool, Float
 
 from plasticity.model.network import Dynamics, Network
 from plasticity.model.tasks import Task
-from plasticity.types import Activity, Index, Scalar, Units, Weights, require
+from plasticity.types import Activity, Index, Leaf, Scalar, Units, Weights, require
 from plasticity.values import Value
 
 _ONE_RULE = "make each rule on its own and join them with plasticity.stack"
@@ -162,6 +162,58 @@ def check_part(part: Any, n_units: int, task: Task, dynamics: Dynamics) -> None:
     """Raise what a rule, or a part of one, has to say of what it does not fit."""
     if hasattr(part, "check"):
         part.check(n_units, task, dynamics)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Modified(Value):
+    """A base of rules that alter what another rule sees or makes; all the rest is that rule's.
+
+    Attributes:
+        rule: the other one.
+    """
+
+    rule: Any
+
+    @property
+    def told(self) -> frozenset[str]:
+        """What the rule is told."""
+        return self.rule.told
+
+    @property
+    def learning_rate(self) -> Leaf:
+        """That of the rule, ()."""
+        return self.rule.learning_rate
+
+    @property
+    def plastic_readout(self) -> bool:
+        """Whether the rule changes the readout."""
+        return getattr(self.rule, "plastic_readout", False)
+
+    @property
+    def parameters(self) -> Leaf:
+        """Those of the rule."""
+        return self.rule.parameters
+
+    def with_parameters(self, parameters: Leaf) -> "Modified":
+        """The same of the rule with other parameters."""
+        return replace(self, rule=self.rule.with_parameters(parameters))
+
+    def start(self, network: Network, task: Task) -> Any:
+        """What the rule remembers before the first trial."""
+        return self.rule.start(network, task)
+
+    def specialised(self) -> "Modified":
+        """The same of the rule with what its concrete values let it leave out."""
+        return replace(self, rule=specialise(self.rule))
+
+    def check(self, n_units: int, task: Task, dynamics: Dynamics) -> None:
+        """Raise what the rule raises."""
+        check_part(self.rule, n_units, task, dynamics)
+
+    def check_network(self, network: Network) -> None:
+        """Raise what the rule raises."""
+        if hasattr(self.rule, "check_network"):
+            self.rule.check_network(network)
 
 
 @jax.tree_util.register_dataclass

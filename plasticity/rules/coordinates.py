@@ -13,7 +13,7 @@ from plasticity.model.network import Dynamics, Network
 from plasticity.model.tasks import Task
 from plasticity.rules.base import Change, Seen, check_part
 from plasticity.rules.three_factor import SoftBound, ThreeFactor
-from plasticity.rules.time_constants import TIMES, with_time_constants
+from plasticity.rules.time_constants import TIMES, told_with, with_time_constants
 from plasticity.rules.trace import Polynomial
 from plasticity.types import Leaf, is_traced, require
 from plasticity.values import Value
@@ -48,10 +48,7 @@ class InCoordinates(Value):
     @property
     def told(self) -> frozenset[str]:
         """What the rule is told, with its own filter and the decay of its weights."""
-        told = self.rule.told
-        if "tau_filter" in self.times:
-            told = (told - {"fluctuations"}) | {"states", "state"}
-        return told | {"W"} if "tau_w" in self.times else told
+        return told_with(self.rule.told, self.times)
 
     @property
     def time_constants(self) -> dict[str, Any]:

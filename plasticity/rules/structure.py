@@ -10,14 +10,13 @@ from jaxtyping import ArrayLike, Bool, Float
 
 from plasticity.model.network import Dynamics, Network
 from plasticity.model.tasks import Task
-from plasticity.rules.base import Change, Rule, Seen, check_part, specialise
+from plasticity.rules.base import Change, Modified, Rule, Seen
 from plasticity.types import Leaf, require, require_count
-from plasticity.values import Value
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False, repr=False)
-class Structured(Value):
+class Structured(Modified):
     """Another rule, whose changes are made only where the structure allows. (Ours.)
 
     A connection that is absent stays so; a unit that excites, or inhibits, does so ever after: a
@@ -30,7 +29,6 @@ class Structured(Value):
         signs: of the weights from each unit j, (N,): 1, −1, or 0 for either.
     """
 
-    rule: Any
     mask: Leaf
     signs: Leaf
 
@@ -38,20 +36,6 @@ class Structured(Value):
     def told(self) -> frozenset[str]:
         """What the rule is told, and W."""
         return self.rule.told | {"W"}
-
-    @property
-    def learning_rate(self) -> Leaf:
-        """That of the rule."""
-        return self.rule.learning_rate
-
-    @property
-    def plastic_readout(self) -> bool:
-        """That of the rule."""
-        return getattr(self.rule, "plastic_readout", False)
-
-    def start(self, network: Network, task: Task) -> Any:
-        """What the rule remembers."""
-        return self.rule.start(network, task)
 
     def change(self, seen: Seen, memory: Any) -> tuple[Change, Any]:
         """The change of the rule, as far as it is allowed."""
@@ -61,25 +45,12 @@ class Structured(Value):
         allowed = jnp.where(crossed, 0.0, after) - seen.W
         return change._replace(W=allowed), memory
 
-    @property
-    def parameters(self) -> Leaf:
-        """Those of the rule."""
-        return self.rule.parameters
-
-    def with_parameters(self, parameters: Leaf) -> "Structured":
-        """The rule with other parameters."""
-        return Structured(self.rule.with_parameters(parameters), self.mask, self.signs)
-
-    def specialised(self) -> "Structured":
-        """The rule with what its values let it leave out."""
-        return Structured(specialise(self.rule), self.mask, self.signs)
-
     def check(self, n_units: int, task: Task, dynamics: Dynamics) -> None:
         """Raise ValueError for a mask or signs of another size, and what the rule raises."""
         shapes = (jnp.shape(self.mask)[-2:], jnp.shape(self.signs)[-1:])
         wanted = ((n_units, n_units), (n_units,))
         require(shapes == wanted, f"mask and signs {wanted}", shapes, "make them for N units")
-        check_part(self.rule, n_units, task, dynamics)
+        super().check(n_units, task, dynamics)
 
     def check_network(self, network: Network) -> None:
         """Raise ValueError for a network that does not have the structure."""
