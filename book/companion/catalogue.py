@@ -35,6 +35,13 @@ from companion.race import Race, RaceTuning
 from companion.recovery import ExampleRecording, RecoveredLearning, RuleRecovery
 from companion.rule_comparison import RuleComparison, RuleTuning
 from companion.rule_dynamics import RuleDynamics
+from companion.rule_space import (
+    FactorComparison,
+    FactorTuning,
+    RuleSpace,
+    SpaceComparison,
+    SpaceTuning,
+)
 from companion.settings import QUIRKS, SELECTIVE
 from plasticity.types import require
 
@@ -113,6 +120,11 @@ EXPERIMENTS: dict[str, Experiment] = catalogued(
         MetaComparison(),
         RuleDynamics(),
         LazyRich(),
+        RuleSpace(),
+        SpaceTuning(),
+        SpaceComparison(),
+        FactorTuning(),
+        FactorComparison(),
         RuleRecovery(),
         RecoveredLearning(),
         ExampleRecording(),

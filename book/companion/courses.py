@@ -29,21 +29,22 @@ STARTS = (("zero", 8), ("(3,3)", 4), ("random", 4))
 
 
 @cache
-def term_sizes(setting: Setting, number: int, n: int = 16) -> np.ndarray:
-    """R.m.s. over synapses of the trace of each term in first trials of n networks, (6, 6)."""
+def term_sizes(setting: Setting, number: int, n: int = 16, degree: int = 5) -> np.ndarray:
+    """R.m.s. over synapses of the trace of each term in first trials of n networks, (d+1, d+1)."""
     rates, shifts, _ = first_activity(setting, number, n)
     weights = np.asarray(setting.rule.trace.weights(rates.shape[1], setting.learner.dynamics))
-    sizes = np.zeros((6, 6))
-    for k, ell in np.ndindex(6, 6):
+    sizes = np.zeros((degree + 1, degree + 1))
+    for k, ell in np.ndindex(sizes.shape):
         weighted = weights[:, None] * shifts**ell
         traces = np.einsum("nti,ntj->nij", weighted, rates**k, optimize=True)
         sizes[k, ell] = np.sqrt(np.mean(traces**2))
     return sizes
 
 
-def basis(setting: Setting, number: int) -> np.ndarray:
-    """Single terms, each of the size at which its steps are `UNIT`, (36, 6, 6)."""
-    return np.eye(36).reshape(36, 6, 6) * UNIT / term_sizes(setting, number)
+def basis(setting: Setting, number: int, degree: int = 5) -> np.ndarray:
+    """Single terms, each of the size at which its steps are `UNIT`, ((d+1)², d+1, d+1)."""
+    sizes = term_sizes(setting, number, degree=degree)
+    return np.eye(sizes.size).reshape(-1, *sizes.shape) * UNIT / sizes
 
 
 def trace_correlations(thetas, setting: Setting, number: int, n: int = 16) -> np.ndarray:

@@ -25,6 +25,7 @@ from companion import (
     race,
     recovery,
     rule_dynamics,
+    rule_space,
     search,
     settings,
 )
@@ -85,6 +86,11 @@ GROUPS: dict[str, tuple[Callable, ...]] = {
         parts.ElsewhereComparison,
         published_settings.PublishedTuning,
         published_settings.PublishedComparison,
+        rule_space.RuleSpace,
+        rule_space.SpaceTuning,
+        rule_space.SpaceComparison,
+        rule_space.FactorTuning,
+        rule_space.FactorComparison,
     ),
     "Analysis": (
         fixed_points.find_fixed_points,

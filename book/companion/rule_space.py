@@ -1,0 +1,444 @@
+"""Chapter 12: how large a space of rules is worth searching.
+
+The protocol, written before anything was judged.
+
+*Questions*: do rules of a higher degree learn faster, and what do time constants that are learned
+beside θ add? And how much hangs on the third factor: on the baseline R̄ and on a graded reward?
+
+*Rules*: of every arm in `ARMS` five courses of the outer loop from zero, in the setting and the
+coordinates of chapter 07, with the same training networks in all arms and as many iterations as
+take the time that thirty take at d = 5. A pull to zero is a tenth of a step. Time constants start
+at those of the setting, and τ_w at 1,000 trials.
+
+*Judge*: step and bound of every rule are chosen by the same search; then the restricted mean of
+trials to criterion over 300 trials on 256 networks that chose nothing. Of every arm the mean over
+its courses less that of d = 5, with intervals by t over courses and networks that hold together
+for all arms (Bonferroni). What such a test finds with 80% power is printed beside them.
+
+*Size*: in chapter 07 the means of courses from zero had a standard deviation of 1.1 trials of 70.
+Five courses an arm and eleven intervals then find differences of about 3 trials, 4%.
+
+*Third factors*: three rules, the terms (3,3) and (1,5) and the learned one, each under every factor
+in `FACTORS` with step and bound chosen anew; paired by network, differences from a baseline of each
+condition with the rate of the other chapters.
+"""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from companion.competition import (
+    Comparison,
+    Competition,
+    Tuning,
+    comparison_variables,
+    tuning_variables,
+)
+from companion.compilation import double_precision
+from companion.contest import Algorithm, Contest, share_bent
+from companion.course_comparison import tuned_rule
+from companion.courses import LIMIT, basis
+from companion.experiment import Experiment, Variable
+from companion.parts import SMALL
+from companion.search import Search
+from companion.seeds import seed
+from companion.settings import brief_setting
+from plasticity.learning.setting import Setting
+from plasticity.meta.estimators import Pathwise
+from plasticity.meta.train import MetaTraining, MetaTrainingResult, meta_train
+from plasticity.rules.base import Rule
+from plasticity.rules.coordinates import InCoordinates, in_coordinates
+from plasticity.rules.learned import learned_rule
+from plasticity.rules.three_factor import (
+    SoftBound,
+    make_rule,
+    node_perturbation,
+    single_term,
+    zero,
+)
+from plasticity.rules.time_constants import TIMES, with_time_constants
+
+
+class Arm(NamedTuple):
+    """What a course learns, and how long.
+
+    Attributes:
+        degree: d.
+        times: time constants that are learned beside θ.
+        sparse: whether coefficients are pulled to zero.
+        share: of the iterations, so that all arms take the same time.
+    """
+
+    degree: int = 5
+    times: tuple[str, ...] = ()
+    sparse: bool = False
+    share: float = 1.0
+
+
+REFERENCE = "d = 5"
+# Iterations in the time of one at d = 5, by degree from 1 on, measured on one machine.
+SHARES = (1.75, 1.63, 1.35, 1.16, 1.0, 0.84, 0.70)
+ARMS: dict[str, Arm] = {
+    f"d = {degree}": Arm(degree, share=share) for degree, share in enumerate(SHARES, 1)
+}
+ARMS |= {"d = 5, sparse": Arm(sparse=True)}
+ARMS |= {name: Arm(times=(name,)) for name in TIMES}
+ARMS |= {"all three": Arm(times=TIMES)}
+# Least and first values: ms, ms, trials. A unit of their coordinates is a factor of e³.
+FIRST_TIMES = {"tau_e": (10.0, 1000.0), "tau_filter": (10.0, 20.0), "tau_w": (1.0, 1000.0)}
+TIME_UNIT = 3.0
+# Of the pull to zero, in steps.
+PULL = 0.1
+_WIDEST = max(arm.degree for arm in ARMS.values())
+COORDINATES = [f"({k},{ell})" for k, ell in np.ndindex(_WIDEST + 1, _WIDEST + 1)]
+COORDINATES += ["log bound", *TIMES]
+
+
+def places_of(arm: Arm) -> np.ndarray:
+    """Where the coordinates of an arm stand among those of all, (P + 1 + n,)."""
+    powers = np.ndindex(arm.degree + 1, arm.degree + 1)
+    names = [f"({k},{ell})" for k, ell in powers] + ["log bound", *arm.times]
+    return np.array([COORDINATES.index(name) for name in names])
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuleSpace(Experiment):
+    """Courses of the outer loop in spaces of other sizes.
+
+    Attributes:
+        arms: of `ARMS`.
+        n_courses: of each.
+    """
+
+    name = "rule_space"
+    title = "The outer loop over other degrees and time constants"
+    axis = "course"
+    tolerance = 1e-6
+    optimised = True
+    variables = {
+        "psi": Variable(
+            ("course", "iterate", "coordinate"), "ψ before each iteration; NaN where there is none"
+        ),
+        "objectives": Variable(("course", "iteration"), "mean reward of the training lifetimes"),
+        "lost": Variable(("course", "iteration"), "lifetimes left out of the gradient"),
+        "trials": Variable(
+            ("course", "evaluation"), "restricted mean to criterion, validation networks", "trials"
+        ),
+        "selected": Variable(("course",), "iteration of the best average"),
+        "theta": Variable(("course", "k", "ell"), "θ of the best average, for η = 1"),
+        "limit": Variable(("course",), "c of the best average"),
+        "times": Variable(
+            ("course", "time constant"),
+            "τ of the best average (ms, ms, trials); NaN if not its own",
+        ),
+        "first_objectives": Variable(
+            ("course", "small iteration"), "objectives of a small course in float64"
+        ),
+        "first_iterate": Variable(("course", "coordinate"), "ψ after that course"),
+    }
+
+    arms: tuple[str, ...] = tuple(ARMS)
+    n_courses: int = 5
+    n_units: int = 100
+    n_iterations: int = 30
+    n_networks: int = 16
+    n_trials: int = 120
+    n_validation: int = 64
+    validation_trials: int = 200
+    step_size: float = 0.08
+
+    @property
+    def seeds(self) -> dict[str, int]:
+        """Of the first course, the others counting on; of the choice; and of the judges."""
+        names = {"courses": "space, courses", "choice": "space, choice of iterates"}
+        return {use: seed(name) for use, name in names.items()} | {"test": seed("space of rules")}
+
+    @property
+    def courses(self) -> list[tuple[str, int]]:
+        """Arm, and number from 1, of each."""
+        return [(arm, i) for arm in self.arms for i in range(1, self.n_courses + 1)]
+
+    @property
+    def names(self) -> list[str]:
+        """Of the rules that are learned: "d = 1, 1" and so on."""
+        return [f"{arm}, {i}" for arm, i in self.courses]
+
+    @property
+    def setting(self) -> Setting:
+        """Where they learn."""
+        return brief_setting(n_units=self.n_units)
+
+    def iterations(self, arm: str) -> int:
+        """Of a course of an arm."""
+        return max(1, round(self.n_iterations * ARMS[arm].share))
+
+    def coordinates(self):
+        longest = max(self.iterations(arm) for arm in self.arms)
+        return {
+            "course": self.names,
+            "iterate": range(longest + 1),
+            "iteration": range(longest),
+            "coordinate": COORDINATES,
+            "evaluation": range(max(len(self._evaluated(arm)) for arm in self.arms)),
+            "k": range(_WIDEST + 1),
+            "ell": range(_WIDEST + 1),
+            "time constant": list(TIMES),
+        }
+
+    def measure_one(self, index: int):
+        arm = ARMS[self.courses[index][0]]
+        course, size = self._course(index), arm.degree + 1
+        rule, labels = course.rule, self.coordinates()
+        times = {name: float(value) for name, value in rule.time_constants.items()}
+        theta = np.zeros((_WIDEST + 1, _WIDEST + 1))
+        theta[:size, :size] = np.tensordot(rule.parameters[: size**2], rule.basis, axes=1)
+        psi = np.full((len(labels["iterate"]), len(COORDINATES)), np.nan)
+        psi[: len(course.coefficients), places_of(arm)] = course.coefficients
+        lengths = {"objectives": "iteration", "lost": "iteration", "held_out_trials": "evaluation"}
+        series = {
+            name: _filled(getattr(course, name), labels[dim]) for name, dim in lengths.items()
+        }
+        return {
+            "psi": psi,
+            "objectives": series["objectives"],
+            "lost": series["lost"],
+            "trials": series["held_out_trials"],
+            "selected": course.selected,
+            "theta": theta,
+            "limit": LIMIT * np.exp(float(rule.parameters[size**2])),
+            "times": [times.get(name, np.nan) for name in TIMES],
+        } | self._small_course(index)
+
+    def measure_one_again(self, index: int, recorded: xr.Dataset):
+        return self._small_course(index)
+
+    def _evaluated(self, arm: str) -> list[int]:
+        n = self.iterations(arm)
+        return sorted({*range(0, n, max(1, n // 5)), n})
+
+    def configuration(self, index: int, **changes) -> MetaTraining:
+        """Of the outer loop in that course."""
+        name, number = self.courses[index]
+        arm, n = ARMS[name], self.iterations(name)
+        numbers = {
+            "n_iterations": n,
+            "n_networks": self.n_networks,
+            "n_trials": self.n_trials,
+            "n_validation": self.n_validation,
+            "validation_trials": self.validation_trials,
+            "validate_every": max(1, n // 5),
+            "step_size": self.step_size,
+            "sparsity": PULL * self.step_size if arm.sparse else 0.0,
+        }
+        return MetaTraining(
+            **(numbers | changes),
+            training_seed=self.seeds["courses"] + number - 1,
+            validation_seed=self.seeds["choice"],
+            test_seed=self.seeds["test"],
+        )
+
+    def _course(self, index: int, **changes) -> MetaTrainingResult:
+        arm = ARMS[self.courses[index][0]]
+        rule = self._start(arm)
+        scale = np.ones(rule.parameters.shape)
+        scale[scale.size - len(arm.times) :] = 1 / TIME_UNIT
+        config = self.configuration(index, **changes)
+        return meta_train(self.setting, Pathwise(), rule, config, scale=scale)
+
+    def _start(self, arm: Arm) -> InCoordinates:
+        theta = np.zeros((arm.degree + 1, arm.degree + 1))
+        rule = make_rule(theta, learning_rate=1.0, bound=SoftBound(LIMIT))
+        terms = basis(self.setting, self.seeds["choice"], arm.degree)
+        return in_coordinates(rule, terms, {name: FIRST_TIMES[name] for name in arm.times})
+
+    def _small_course(self, index: int) -> dict[str, np.ndarray]:
+        small = {"n_iterations": 2, "n_networks": 3, "n_trials": 8, "n_validation": 2}
+        short = {"validation_trials": 20, "validate_every": 2}
+        with double_precision():
+            course = self._course(index, **small, **short)
+        psi = np.full(len(COORDINATES), np.nan)
+        psi[places_of(ARMS[self.courses[index][0]])] = course.coefficients[-1]
+        return {"first_objectives": course.objectives, "first_iterate": psi}
+
+
+def _filled(series: np.ndarray, labels) -> np.ndarray:
+    """A series with NaN after its end."""
+    full = np.full(len(labels), np.nan)
+    full[: len(series)] = series
+    return full
+
+
+def _timed(theta, times: dict[str, float], **options) -> Rule:
+    return with_time_constants(make_rule(theta, **options), **times)
+
+
+# Beside what was learned.
+REFERENCES = ("(1,5)", "(3,3)", "node perturbation", "no learning")
+
+
+def entrants(courses: xr.Dataset) -> dict[str, Algorithm]:
+    """Name → rule, as a competitor that chooses its step and its bound."""
+    makes = {"(1,5)": partial(single_term, 1, 5), "(3,3)": partial(single_term, 3, 3)}
+    for name in courses.course.values.tolist():
+        one = courses.sel(course=name)
+        own = dict(zip(TIMES, one.times.values.tolist(), strict=True))
+        own = {time: value for time, value in own.items() if np.isfinite(value)}
+        makes[name] = partial(_timed, one.theta.values, own)
+    every = partial(Algorithm, exploration="as it is", numbers=("step", "bound"))
+    found = {name: every(partial(tuned_rule, make), "reward") for name, make in makes.items()}
+    kicks = every(partial(tuned_rule, node_perturbation), "reward, its kicks")
+    floor = Algorithm(lambda *_: zero(learning_rate=1.0), "nothing", "as it is", ())
+    return found | {"node perturbation": kicks, "no learning": floor}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Spaces(Competition):
+    """Rules that were learned in spaces of other sizes, and references.
+
+    Attributes:
+        courses: where they come from.
+    """
+
+    axis = "rule"
+
+    courses: RuleSpace = RuleSpace()
+    n_trials: int = 300
+
+    @property
+    def competitors(self) -> list[str]:
+        """The references, and a rule of each course."""
+        return [*REFERENCES, *self.courses.names]
+
+    def contest(self, index: int, courses: xr.Dataset) -> Contest:
+        """The rule of that number, where the courses learned."""
+        return Contest(self.courses.setting, entrants(courses)[self.competitors[index]])
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpaceTuning(_Spaces, Tuning):
+    """Step and bound of every rule, searched for on validation networks."""
+
+    name = "space_tuning"
+    title = "Steps and bounds of rules from spaces of other sizes"
+    seeds = {"validation": seed("space, choice of bounds")}
+    variables = tuning_variables("rule")
+
+    search: Search = SMALL
+    n_trials: int = 200  # that a search sees
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpaceComparison(_Spaces, Comparison):
+    """Every rule at the step and bound chosen for it, on networks that chose nothing."""
+
+    name = "space_comparison"
+    title = "Rules from spaces of other sizes, on networks that they have not met"
+    seeds = {"test": seed("space of rules")}
+    variables = comparison_variables("rule")
+    saturation = staticmethod(share_bent)
+
+    tuning: SpaceTuning = SpaceTuning()
+    n_networks: int = 256
+
+
+def by_arm(values: xr.DataArray, courses: RuleSpace) -> xr.DataArray:
+    """What each learned rule gave, (rule, …), by arm and number of the course."""
+    arms, numbers = zip(*courses.courses, strict=True)
+    of = values.sel(rule=courses.names).drop_vars("rule")
+    labelled = of.assign_coords(arm=("rule", list(arms)), course=("rule", list(numbers)))
+    return labelled.set_index(rule=["arm", "course"]).unstack("rule").sel(arm=list(courses.arms))
+
+
+class Factor(NamedTuple):
+    """What differs from the learner of the setting, and what it is."""
+
+    changes: dict[str, object]
+    meaning: str
+
+
+USUAL = "each condition, 0.25"
+FACTORS: dict[str, Factor] = {
+    USUAL: Factor({}, "as in the other chapters"),
+    **{
+        f"each condition, {rate:g}": Factor({"baseline_rate": rate}, f"R̄ moves by {rate:g}")
+        for rate in (0.05, 0.1, 0.5, 1.0)
+    },
+    "shared, 0.25": Factor({"per_condition": False}, "one R̄ for all conditions"),
+    "shared, 0.05": Factor({"per_condition": False, "baseline_rate": 0.05}, "one R̄, slower"),
+    "none": Factor({"baseline_rate": 0.0, "initial_baseline": 0.0}, "R̄ = 0: the reward itself"),
+    "binary reward": Factor({"reward": "binary", "initial_baseline": 0.0}, "1 if correct, else 0"),
+}
+RULES = {
+    "(3,3)": partial(single_term, 3, 3),
+    "(1,5)": partial(single_term, 1, 5),
+    "learned": lambda **options: make_rule(learned_rule().coefficients, **options),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Factors(Competition):
+    """Rules under other third factors.
+
+    Attributes:
+        factors: of `FACTORS`.
+    """
+
+    axis = "pair"
+
+    factors: tuple[str, ...] = tuple(FACTORS)
+    n_units: int = 100
+    n_trials: int = 300
+
+    @property
+    def competitors(self) -> list[str]:
+        """Rule and factor of every pair."""
+        return [f"{rule}; {factor}" for factor in self.factors for rule in RULES]
+
+    def contest(self, index: int) -> Contest:
+        """The rule of that pair under its factor."""
+        factor, rule = divmod(index, len(RULES))
+        setting = brief_setting(n_units=self.n_units)
+        changes = FACTORS[self.factors[factor]].changes
+        setting = replace(setting, learner=replace(setting.learner, **changes))
+        make = partial(tuned_rule, RULES[list(RULES)[rule]])
+        return Contest(setting, Algorithm(make, "reward", "as it is", ("step", "bound")))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FactorTuning(_Factors, Tuning):
+    """Step and bound of rules under other third factors, searched for on validation networks."""
+
+    name = "factor_tuning"
+    title = "Steps and bounds of rules under other third factors"
+    seeds = {"validation": seed("choice under other factors")}
+    variables = tuning_variables("pair")
+
+    search: Search = SMALL
+    n_trials: int = 200  # that a search sees
+
+
+@dataclass(frozen=True, kw_only=True)
+class FactorComparison(_Factors, Comparison):
+    """Rules under other third factors, at what was chosen there, on networks that chose nothing."""
+
+    name = "factor_comparison"
+    title = "Rules under other third factors, on networks that they have not met"
+    seeds = {"test": seed("other third factors")}
+    variables = comparison_variables("pair")
+    saturation = staticmethod(share_bent)
+
+    tuning: FactorTuning = FactorTuning()
+    n_networks: int = 256
+
+
+def by_factor(values: xr.DataArray) -> xr.DataArray:
+    """What each pair gave, (pair, …), by rule and factor."""
+    rules, factors = zip(*(p.split("; ", 1) for p in values.pair.values.tolist()), strict=True)
+    of = values.drop_vars("pair").assign_coords(
+        rule=("pair", list(rules)), factor=("pair", list(factors))
+    )
+    together = of.set_index(pair=["rule", "factor"]).unstack("pair")
+    return together.sel(rule=list(dict.fromkeys(rules)), factor=list(dict.fromkeys(factors)))
