@@ -35,6 +35,7 @@ from plasticity.recovery.recording import read_recording, simulate_recording
 from plasticity.recovery.regression import recover_from_weights, recover_rule
 from plasticity.rules.backpropagation import backpropagation, policy_gradient
 from plasticity.rules.base import Change, Rule, Seen, stack
+from plasticity.rules.coordinates import in_coordinates
 from plasticity.rules.feedback import reward_feedback, supervised_feedback
 from plasticity.rules.learned import learned_rule
 from plasticity.rules.perturbation import weight_perturbation
@@ -49,6 +50,7 @@ from plasticity.rules.three_factor import (
     node_perturbation,
     single_term,
 )
+from plasticity.rules.time_constants import with_time_constants
 from plasticity.rules.trace import FunctionTrace, eligibility_trace
 
 __all__ = [
@@ -86,6 +88,7 @@ __all__ = [
     "evaluate",
     "find_fixed_points",
     "henrici_index",
+    "in_coordinates",
     "initial_learning_state",
     "input_sensitivity",
     "jacobian",
@@ -116,4 +119,5 @@ __all__ = [
     "supervised_feedback",
     "trials_to_criterion",
     "weight_perturbation",
+    "with_time_constants",
 ]

@@ -48,12 +48,13 @@ def basis(setting: Setting, number: int, degree: int = 5) -> np.ndarray:
 
 
 def trace_correlations(thetas, setting: Setting, number: int, n: int = 16) -> np.ndarray:
-    """How alike rules (R, 6, 6) are: correlations of what they add to the trace, (R, R).
+    """How alike rules (R, d+1, d+1) are: correlations of what they add to the trace, (R, R).
 
     Of Σ_kℓ θ_kℓ r_j^k Δ_i^ℓ over synapses, steps and first trials of n networks, not centred.
     """
     rates, shifts, _ = first_activity(setting, number, n)
-    pairs = moments_of_pairs(activity_moments(rates, shifts, 5))
+    degree = np.shape(thetas)[-1] - 1
+    pairs = moments_of_pairs(activity_moments(rates, shifts, degree))
     products = np.einsum("akl,bmn,klmn->ab", thetas, thetas, pairs, optimize=True)
     norms = np.sqrt(np.diag(products))
     return products / np.outer(norms, norms)

@@ -60,6 +60,7 @@ from plasticity.rules.three_factor import (
     zero,
 )
 from plasticity.rules.time_constants import TIMES, with_time_constants
+from plasticity.types import require
 
 
 class Arm(NamedTuple):
@@ -149,6 +150,9 @@ class RuleSpace(Experiment):
     n_validation: int = 64
     validation_trials: int = 200
     step_size: float = 0.08
+
+    def __post_init__(self) -> None:
+        _check_names("arms", self.arms, ARMS)
 
     @property
     def seeds(self) -> dict[str, int]:
@@ -262,6 +266,16 @@ class RuleSpace(Experiment):
         psi = np.full(len(COORDINATES), np.nan)
         psi[places_of(ARMS[self.courses[index][0]])] = course.coefficients[-1]
         return {"first_objectives": course.objectives, "first_iterate": psi}
+
+
+def _check_names(kind: str, names: tuple[str, ...], known: dict[str, object]) -> None:
+    unknown = [name for name in names if name not in known]
+    require(
+        bool(names) and not unknown,
+        f"{kind} of this chapter",
+        unknown or "none",
+        f"choose from {[*known]}",
+    )
 
 
 def _filled(series: np.ndarray, labels) -> np.ndarray:
@@ -391,6 +405,9 @@ class _Factors(Competition):
     factors: tuple[str, ...] = tuple(FACTORS)
     n_units: int = 100
     n_trials: int = 300
+
+    def __post_init__(self) -> None:
+        _check_names("third factors", self.factors, FACTORS)
 
     @property
     def competitors(self) -> list[str]:

@@ -21,6 +21,9 @@ from plasticity.rules.trace import Polynomial, Trace
 from plasticity.types import Leaf, Scalar, Weights, is_traced, is_whole, require
 from plasticity.values import Value
 
+# A larger θ is more likely of a wrong shape; terms beyond are lost in float32. (Ours.)
+MAX_DEGREE = 9
+
 
 class Clip(NamedTuple):
     """No weight changes by more than c in a trial: ±c at most (Miconi 2017).
@@ -204,14 +207,16 @@ def make_rule(
         coefficients, tau_e, onset, plain_sum, of_kicks: as in `plasticity.rules.trace.Polynomial`.
 
     Raises:
-        ValueError: coefficients not square or not finite, more than one rule (use `stack`), a
-            learning rate < 0 or not finite, τ_e ≤ 0, a bound ≤ 0, a clip and a bound.
+        ValueError: coefficients not square or not finite, a degree above 9, more than one rule (use
+            `stack`), a learning rate < 0 or not finite, τ_e ≤ 0, a bound ≤ 0, a clip and a bound.
     """
     theta = jnp.asarray(coefficients, float)
     require(theta.ndim <= 2, "make_rule makes one rule", f"θ of shape {theta.shape}", _ONE_RULE)
     square = theta.ndim == 2 and theta.shape[0] == theta.shape[1]
     fix = "let row k and column ℓ run from 0 to d"
     require(square, "coefficients are square (d+1, d+1)", theta.shape, fix)
+    degree, fix = theta.shape[0] - 1, "leave out the higher powers"
+    require(degree <= MAX_DEGREE, f"degree d ≤ {MAX_DEGREE}", degree, fix)
     if not is_traced(theta):
         bad = int(theta.size - jnp.isfinite(theta).sum())
         fix = "give every coefficient a finite value, 0 for a term left out"

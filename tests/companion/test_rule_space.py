@@ -148,3 +148,16 @@ def test_values_by_factor_keep_their_numbers():
     found = by_factor(values)
     assert float(found.sel(rule="x", factor="a")) == 3
     assert found.factor.values.tolist() == ["b, 1", "a"]
+
+
+@pytest.mark.parametrize(
+    ("make", "named"),
+    [
+        (lambda: RuleSpace(arms=("d = 8",)), r"arms of this chapter; got \['d = 8'\]: choose from"),
+        (lambda: RuleSpace(arms=()), "arms of this chapter; got none"),
+        (lambda: FactorTuning(factors=("two",)), "third factors of this chapter; got"),
+    ],
+)
+def test_what_the_chapter_does_not_have_is_named(make, named):
+    with pytest.raises(ValueError, match=named):
+        make()

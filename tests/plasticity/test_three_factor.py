@@ -96,6 +96,7 @@ def test_more_than_one_rule_is_refused_by_a_name_that_helps(make):
     ("options", "match"),
     [
         ({"coefficients": np.zeros((2, 3))}, r"square \(d\+1, d\+1\); got \(2, 3\)"),
+        ({"coefficients": np.zeros((11, 11))}, "degree d ≤ 9; got 10: leave out the higher powers"),
         ({"coefficients": np.zeros(4)}, "square"),
         ({"coefficients": np.full((2, 2), np.nan)}, "finite"),
         ({"coefficients": np.eye(2), "learning_rate": -0.1}, "learning_rate ≥ 0"),
