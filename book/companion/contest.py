@@ -363,9 +363,8 @@ def error_without_exploration(contest: Contest, state, seed: int, runs, n_trials
     """Mean error of further trials, with weights as they are and nothing added, (networks,)."""
     keys, networks, task, _, _ = contest.within.arguments(seed, runs)
     keys = jax.vmap(lambda key: jax.random.fold_in(key, 2**20))(keys)
-    W_out = networks.W_out if state.W_out is None else state.W_out
     learner = quiet_learner(contest.setting)
-    after = learn(keys, networks._replace(W=state.W, W_out=W_out), task, zero(), learner, n_trials)
+    after = learn(keys, state.within(networks), task, zero(), learner, n_trials)
     failure = -failure_reward(learner)
     alive = np.asarray(state.alive)
     return np.where(alive, np.nan_to_num(np.asarray(after.errors).mean(-1), nan=failure), failure)

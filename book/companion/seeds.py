@@ -75,6 +75,7 @@ SEEDS: dict[str, Seed] = {
     "choice under other factors": Seed(65, "chapter 12: steps and bounds under other factors"),
     "other third factors": Seed(66, "chapter 12: rules under other third factors"),
     "space, courses": Seed(140, "chapter 12: networks of courses of the outer loop, 140 to 144"),
+    "factors, searched again": Seed(145, "chapter 12: further searches, 145 and 146"),
     "parts, searched again": Seed(130, "chapter 08: other choices for the whole rule, 130 to 136"),
     "race, courses": Seed(120, "chapter 06: networks of the race's courses, 120 to 124"),
     "race, tried": Seed(125, "chapter 06: networks of courses that try step sizes"),

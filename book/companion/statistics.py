@@ -225,6 +225,59 @@ def searched_ratio(first, second, again, *, family: int = 1) -> Interval:
     return Interval(*(float(np.exp(logarithm + side * reach)) for side in (0, -1, 1)))
 
 
+class SearchChance(NamedTuple):
+    """How much the mean of a rule differs from search to search for its numbers.
+
+    Attributes:
+        variance: of the logarithm of the mean, which slow rules and fast ones may share.
+        degrees: of freedom that it was estimated with.
+    """
+
+    variance: float
+    degrees: int
+
+
+def search_chance(groups) -> SearchChance:
+    """`SearchChance` pooled over rules, each searched for R times: (rules, R, networks). (Ours.)"""
+    logarithms = np.log(np.asarray(groups, float).mean(axis=-1))
+    n_rules, n_searches = logarithms.shape
+    return SearchChance(float(logarithms.var(axis=1, ddof=1).mean()), n_rules * (n_searches - 1))
+
+
+def searched_both_interval(one, other, chance: SearchChance, *, family: int = 1) -> Interval:
+    """mean(one) − mean(other) of two rules, both searched for R times, with a 95% interval.
+
+    Estimate ± t √((m₁² + m₂²) s²/R + v²/n): s² the chance of a search, relative to the means m, and
+    v² the variance over networks of the differences; degrees of freedom as in `searched_interval`.
+    (Ours.)
+
+    Args:
+        one, other: (searches, networks), on the same networks.
+        chance: of searches for rules like these.
+        family: as in `paired_interval`.
+    """
+    estimate = float(np.mean(one) - np.mean(other))
+    error, degrees = _searched_both(one, other, chance)
+    reach = float(stats.t.ppf(1 - 0.025 / family, degrees) * error)
+    return Interval(estimate, estimate - reach, estimate + reach)
+
+
+def searched_both_detectable(
+    one, other, chance: SearchChance, *, family: int = 1, power: float = 0.8
+) -> float:
+    """The difference that `searched_both_interval` of such rules finds with this power."""
+    return _t_detectable(*_searched_both(one, other, chance), family, power)
+
+
+def _searched_both(one, other, chance: SearchChance) -> tuple[float, float]:
+    """Standard error and degrees of freedom of `searched_both_interval`."""
+    one, other = np.asarray(one, float), np.asarray(other, float)
+    of_searches = (one.mean() ** 2 + other.mean() ** 2) * chance.variance / len(one)
+    gaps = (one - other).mean(axis=0)
+    of_networks = np.var(gaps, ddof=1) / gaps.size
+    return _welch(of_searches, chance.degrees, of_networks, gaps.size - 1)
+
+
 def _searched_t(one, again) -> tuple[float, float]:
     """Standard error and degrees of freedom of `searched_interval`."""
     one, again = np.asarray(one, float), np.asarray(again, float)

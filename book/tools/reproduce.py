@@ -11,6 +11,7 @@ from environment import settle
 
 settle()  # before the packages are looked for, and before JAX reads its settings
 
+import jax  # noqa: E402
 import numpy as np  # noqa: E402
 import xarray as xr  # noqa: E402
 from companion import record  # noqa: E402
@@ -54,6 +55,7 @@ def reproduce(experiment: Experiment) -> None:
     except ValueError as error:
         print(f"{name} is recorded anew, for the one there is of no use: {error}", flush=True)
     after = record_in_parts(experiment, SCRATCH)
+    jax.clear_caches()  # programs hold memory maps, of which a process may have 65,530
     print(f"{name}: {after.attrs['seconds']:.0f} s", flush=True)
     if before is not None:
         print(f"{name}: {compare(before, after)}", flush=True)

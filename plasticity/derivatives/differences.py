@@ -31,8 +31,9 @@ from plasticity.learning.trial import (
 from plasticity.model.network import Network
 from plasticity.model.tasks import Task
 from plasticity.rules.base import Rule
+from plasticity.rules.pathways import Pathways
 from plasticity.rules.trace import term_scale
-from plasticity.types import Activity, PRNGKey, require_count
+from plasticity.types import Activity, PRNGKey, require, require_count
 
 _TOGETHER = 6  # coefficients advanced together, two lifetimes each: their weights stay in cache
 
@@ -158,6 +159,8 @@ def compare_with_differences(
     """
     differentiation = Differentiation() if differentiation is None else differentiation
     check_lifetime(network, task, rule, learner, n_trials, None)
+    single, fix = not isinstance(rule, Pathways), "compare the rule of W alone"
+    require(single, "differences are of a ThreeFactor", "Pathways", fix)
     require_count("n_synapses", n_synapses)
     program = ComparisonProgram(
         learner=learner,

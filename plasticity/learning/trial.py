@@ -94,7 +94,7 @@ class LearningState(NamedTuple):
         trial: index of the next trial.
         alive: whether activity and weights have stayed finite; W is the last finite one.
         memory: what the rule keeps from trial to trial, a pytree.
-        W_out: readout, if the rule changes it, else None: that of the network.
+        W_out, W_in: of readout and input, if the rule changes them, else None: the network's.
     """
 
     W: Weights
@@ -104,6 +104,12 @@ class LearningState(NamedTuple):
     alive: Flag
     memory: Any
     W_out: Float[Array, "*O N"] | None = None
+    W_in: Float[Array, "N I"] | None = None
+
+    def within(self, network: Network) -> Network:
+        """The network with the weights that it has now."""
+        now = {name: getattr(self, name) for name in Network._fields}
+        return network._replace(**{name: w for name, w in now.items() if w is not None})
 
 
 class Episode(NamedTuple):
@@ -152,6 +158,10 @@ class Outcome(NamedTuple):
     seen: Seen
 
 
+# Weights beside W, and what a rule that changes them has.
+_FLAGS = {"W_out": "plastic_readout", "W_in": "plastic_input"}
+
+
 def initial_learning_state(
     network: Network, task: Task, rule: Rule, learner: Learner
 ) -> LearningState:
@@ -160,9 +170,14 @@ def initial_learning_state(
     slots = task.n_conditions if learner.per_condition else 1
     baseline = jnp.full(slots, learner.initial_baseline, network.W.dtype)
     memory, zeros = rule.start(network, task), jnp.zeros(n, network.W.dtype)
-    W_out = network.W_out if getattr(rule, "plastic_readout", False) else None
     begun = (jnp.int32(0), jnp.array(True))
-    return LearningState(network.W, zeros, baseline, *begun, memory, W_out)
+    plastic = {name: getattr(network, name) for name in plastic_beside(rule)}
+    return LearningState(network.W, zeros, baseline, *begun, memory, **plastic)
+
+
+def plastic_beside(rule: Rule) -> tuple[str, ...]:
+    """Names of the weights that a rule changes beside W."""
+    return tuple(name for name, flag in _FLAGS.items() if getattr(rule, flag, False))
 
 
 def draw_episode(
@@ -203,26 +218,31 @@ def learn_trial(
     """One trial of learning: W ← W + what the rule makes of it, then R̄ moves towards R.
 
     Args:
-        network: supplies W_in and, unless the rule changes it, W_out; W is the state's.
+        network: supplies W_in and W_out unless the rule changes them; W is the state's.
 
     Raises:
-        ValueError: a rule that returns a change of another shape than W, or than W_out.
+        ValueError: a rule that returns a change of another shape than the weights have.
     """
     seen, run, baselines = observe_trial(state, episode, network, learner)
     change, memory = rule.change(seen, state.memory)
     change = _complete(change, seen, rule)
 
     moved = due(change.W, state.trial, learner)
-    W = state.W + moved
-    alive = state.alive & jnp.isfinite(seen.error) & jnp.isfinite(W).all()
-    readout = state.W_out
-    if readout is not None:
-        readout = readout + due(change.W_out, state.trial, learner)
-        alive &= jnp.isfinite(readout).all()
-        readout = jnp.where(alive, readout, state.W_out)
-    new = (jnp.where(alive, W, state.W), run.filtered, baselines, state.trial + 1, alive, memory)
+    now = {name: getattr(state, name) for name in ("W", *plastic_beside(rule))}
+    after = {name: w + due(getattr(change, name), state.trial, learner) for name, w in now.items()}
+    alive = state.alive & jnp.isfinite(seen.error)
+    for weights in after.values():
+        alive &= jnp.isfinite(weights).all()
+    new = state._replace(
+        filtered=run.filtered,
+        baseline=baselines,
+        trial=state.trial + 1,
+        alive=alive,
+        memory=memory,
+        **{name: jnp.where(alive, w, now[name]) for name, w in after.items()},
+    )
     outcome = (run, change.trace, seen.error, seen.reward, change.third_factor, moved, seen)
-    return LearningState(*new, readout), Outcome(*outcome)
+    return new, Outcome(*outcome)
 
 
 def observe_trial(
@@ -231,10 +251,10 @@ def observe_trial(
     """All that there is to see in a trial, its activity, and the baselines after it."""
     trial, noise = episode.trial, (episode.weight_noise, episode.output_noise)
     filtered = episode.state if learner.reset_filter else state.filtered
-    W_out = network.W_out if state.W_out is None else state.W_out
-    W = state.W if noise[0] is None else state.W + noise[0]
+    now = state.within(network)
+    noisy = now if noise[0] is None else now._replace(W=now.W + noise[0])
     given = (trial.inputs, episode.kicks, episode.state, filtered, learner.dynamics)
-    run = simulate_trial(Network(W, network.W_in, W_out), *given)
+    run = simulate_trial(noisy, *given)
     if noise[1] is not None:
         run = run._replace(output=run.output + noise[1])
     judged = evaluate_output(run.output, state.baseline, trial, learner)
@@ -254,9 +274,7 @@ def observe_trial(
         error=judged[0],
         reward=judged[1],
         baseline=judged[2],
-        W=state.W,
-        W_in=network.W_in,
-        W_out=W_out,
+        **now._asdict(),
         condition=trial.condition,
         trial=state.trial,
         dynamics=learner.dynamics,
@@ -266,15 +284,15 @@ def observe_trial(
 
 def _complete(change: Change, seen: Seen, rule: Rule) -> Change:
     """The change with a trace and a third factor, its shapes checked."""
-    name = type(rule).__name__
-    given, fix = jnp.shape(change.W), "return one number a synapse, [i, j] for j to i"
-    require(given == seen.W.shape, f"{name} changes W {seen.W.shape}", given, fix)
-    if getattr(rule, "plastic_readout", False):
-        given, fix = jnp.shape(change.W_out), "return one number a weight of the readout"
-        require(given == seen.W_out.shape, f"{name} changes W_out {seen.W_out.shape}", given, fix)
-    else:
-        fix = "give it plastic_readout = True"
-        require(change.W_out is None, f"{name} has a frozen readout", "a change of W_out", fix)
+    name, plastic = type(rule).__name__, ("W", *plastic_beside(rule))
+    fix = "return one number a synapse, [i, j] for j to i"
+    for weights in plastic:
+        given, wanted = jnp.shape(getattr(change, weights)), getattr(seen, weights).shape
+        require(given == wanted, f"{name} changes {weights} {wanted}", given, fix)
+    for weights, flag in _FLAGS.items():
+        frozen = weights in plastic or getattr(change, weights) is None
+        value, fix = f"a change of {weights}", f"give it {flag} = True"
+        require(frozen, f"{name} leaves {weights} as it is", value, fix)
     trace = change.W if change.trace is None else change.trace
     factor = seen.reward - seen.baseline if change.third_factor is None else change.third_factor
     return change._replace(trace=trace, third_factor=factor)

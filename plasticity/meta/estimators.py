@@ -286,7 +286,7 @@ class ForwardProgram:
     n_trials: int
 
     def __call__(self, key: PRNGKey, network: Network, rule: Rule, *, task: Task):
-        """Gradient (d+1, d+1), mean reward, and whether the network lived."""
+        """Gradient in the parameters, mean reward, and whether the network lived."""
         learner, differentiation = self.learner, Differentiation(rewards=True)
 
         def trial(carry, _):
@@ -300,7 +300,7 @@ class ForwardProgram:
         state = initial_learning_state(network, task, rule, learner)
         start = (state, initial_tangents(state, rule, differentiation))
         (state, _), (gradients, rewards) = jax.lax.scan(trial, start, length=self.n_trials)
-        gradient = gradients.mean(axis=0).reshape(rule.coefficients.shape)
+        gradient = gradients.mean(axis=0).reshape(rule.parameters.shape)
         return gradient, rewards.mean(), state.alive
 
 

@@ -92,12 +92,14 @@ class Change(NamedTuple):
         W_out: ΔW_out, for a rule whose readout is plastic, else None.
         trace: what the third factor multiplied, (N, N); None: ΔW itself is taken for it.
         third_factor: what multiplied the trace; None: R − R̄ is taken for it.
+        W_in: ΔW_in, for a rule whose input is plastic, else None.
     """
 
     W: Weights
     W_out: Float[Array, "*O N"] | None = None
     trace: Weights | None = None
     third_factor: Scalar | None = None
+    W_in: Float[Array, "N I"] | None = None
 
 
 @runtime_checkable
@@ -106,7 +108,8 @@ class Rule(Protocol):
 
     A rule may have as well:
 
-        plastic_readout     whether it changes W_out too; without it, no
+        plastic_input, plastic_readout
+                            whether it changes W_in and W_out too; without it, no
         parameters, with_parameters(array)
                             the array that the outer loop learns, and the rule with another one
         specialised()       the rule with what its concrete values let it leave out; without it,
@@ -183,6 +186,11 @@ class Modified(Value):
     def learning_rate(self) -> Leaf:
         """That of the rule, ()."""
         return self.rule.learning_rate
+
+    @property
+    def plastic_input(self) -> bool:
+        """Whether the rule changes the weights of the input."""
+        return getattr(self.rule, "plastic_input", False)
 
     @property
     def plastic_readout(self) -> bool:

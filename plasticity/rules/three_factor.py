@@ -18,7 +18,7 @@ from plasticity.model.network import Dynamics, Network
 from plasticity.model.tasks import Task
 from plasticity.rules.base import _ONE_RULE, Change, Seen, check_part, specialise
 from plasticity.rules.trace import Polynomial, Trace
-from plasticity.types import Leaf, Scalar, Weights, is_traced, is_whole, require
+from plasticity.types import Leaf, Matrix, Scalar, is_traced, is_whole, require
 from plasticity.values import Value
 
 # A larger θ is more likely of a wrong shape; terms beyond are lost in float32. (Ours.)
@@ -34,7 +34,7 @@ class Clip(NamedTuple):
 
     limit: Leaf = np.inf
 
-    def __call__(self, change: Weights) -> Weights:
+    def __call__(self, change: Matrix) -> Matrix:
         """The change, cut at ±c."""
         return jnp.clip(change, -self.limit, self.limit)
 
@@ -48,7 +48,7 @@ class SoftBound(NamedTuple):
 
     limit: Leaf
 
-    def __call__(self, change: Weights) -> Weights:
+    def __call__(self, change: Matrix) -> Matrix:
         """The change, bent towards ±c."""
         return self.limit * jnp.tanh(change / self.limit)
 
@@ -136,7 +136,7 @@ class ThreeFactor(Value):
         factor = self.third_factor(seen.reward, seen.baseline)
         return Change(self.update(trace, factor), None, trace, factor), memory
 
-    def update(self, trace: Weights, factor: Scalar) -> Weights:
+    def update(self, trace: Matrix, factor: Scalar) -> Matrix:
         """bound(η e · third factor): the paper's update with a bound of ours."""
         return self.bound(self.learning_rate * factor * trace)
 

@@ -23,8 +23,8 @@ from plasticity.types import (
     Activity,
     Coefficients,
     Leaf,
+    Matrix,
     Series,
-    Weights,
     is_traced,
     require,
 )
@@ -46,7 +46,7 @@ class Trace(Protocol):
     def start(self, network: Network, task: Task) -> Any:
         """What it keeps from trial to trial, before the first; () for nothing."""
 
-    def form(self, seen: Seen, memory: Any) -> tuple[Weights, Any]:
+    def form(self, seen: Seen, memory: Any) -> tuple[Matrix, Any]:
         """The trace at the end of a trial, and what it keeps for the next."""
 
 
@@ -110,7 +110,7 @@ class Polynomial(_Accumulated):
         """Δ, or −kicks, (T, N)."""
         return -seen.kicks if self.of_kicks else seen.fluctuations
 
-    def form(self, seen: Seen, memory: Any) -> tuple[Weights, Any]:
+    def form(self, seen: Seen, memory: Any) -> tuple[Matrix, Any]:
         """The trace of this trial."""
         weights = self.weights(seen.rates.shape[0], seen.dynamics)
         factors = (seen.rates, self.postsynaptic(seen))
@@ -148,7 +148,7 @@ class FunctionTrace(_Accumulated):
 
     told = frozenset({"rates", "fluctuations"})
 
-    def form(self, seen: Seen, memory: Any) -> tuple[Weights, Any]:
+    def form(self, seen: Seen, memory: Any) -> tuple[Matrix, Any]:
         """The trace of this trial."""
 
         def step(e, at):
@@ -191,7 +191,7 @@ class Frozen(Value):
         n = network.W.shape[0]
         return jnp.zeros((task.n_conditions, n, n), network.W.dtype)
 
-    def form(self, seen: Seen, memory: Any) -> tuple[Weights, Any]:
+    def form(self, seen: Seen, memory: Any) -> tuple[Matrix, Any]:
         """The first trace of this condition."""
         kept = memory[seen.condition]
         trace = jnp.where(kept.any(), kept, self.trace.form(seen, ())[0])
@@ -251,18 +251,18 @@ def polynomial(coefficients: Float[Array, "d1 *ones"], x: Activity) -> Activity:
 
 
 def eligibility_trace(
-    rates: Activity,
+    rates: Float[Array, "T M"],
     fluctuations: Activity,
     coefficients: Coefficients,
     weights: Series,
     powers: tuple[int, ...] | None = None,
-) -> Weights:
-    """The trace e at the end of one trial, (N postsynaptic, N presynaptic), in ms.
+) -> Matrix:
+    """The trace e at the end of one trial, (N postsynaptic, M presynaptic), in ms.
 
         e_ij = Σ_t λ_t Σ_kℓ θ_kℓ r_{j,t}^k Δ_{i,t}^ℓ                     (the paper's trace)
 
     Args:
-        rates: r, (T, N).
+        rates: r, (T, M).
         fluctuations: Δ = x̄ − x, (T, N).
         coefficients: θ, (d+1, d+1), row k the power of r, column ℓ that of Δ.
         weights: λ, (T,), from `decay_weights`.
@@ -278,7 +278,7 @@ def eligibility_trace(
             left.append(weights[:, None] * fluctuations**ell)
             right.append(presynaptic)
     if not left:
-        return jnp.broadcast_to(constant, (constant.size, constant.size))
+        return jnp.broadcast_to(constant, (fluctuations.shape[1], constant.size))
     return jnp.concatenate(left).T @ jnp.concatenate(right) + constant[None]
 
 

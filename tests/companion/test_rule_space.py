@@ -117,13 +117,16 @@ def test_rules_are_judged_with_their_own_time_constants(monkeypatch, recorded):
 
 
 def test_other_third_factors_are_recorded(monkeypatch):
-    few = {"factors": (USUAL, "none"), "n_units": 8, "n_trials": 20}
+    few = {"factors": (USUAL, "none"), "n_searches": 2, "n_units": 8, "n_trials": 20}
     tuning = FactorTuning(search=BRIEFLY, **few)
     tuned = verified(monkeypatch, tuning, "errors")
     comparison = FactorComparison(tuning=tuning, n_networks=2, **few)
     judged = by_factor(verified(monkeypatch, comparison, "errors", tuning=tuned).trials)
     assert judged.factor.values.tolist() == [USUAL, "none"]
     assert judged.rule.values.tolist() == list(RULES)
+    assert judged.search.values.tolist() == ["1", "2"]
+    again = tuned.errors.values.reshape(2, 2 * len(RULES), -1)
+    assert (again[0] != again[1]).any(), "on other networks"
 
 
 def test_factors_are_what_they_are_called():
@@ -132,6 +135,9 @@ def test_factors_are_what_they_are_called():
         factor: experiment.contest(len(RULES) * i).setting.learner
         for i, factor in enumerate(FACTORS)
     }
+    assert experiment.contest(len(RULES) * len(FACTORS)).setting.learner == learners[USUAL]
+    numbers = [experiment.validation_seed(i) for i in range(len(experiment.competitors))]
+    assert len(set(numbers)) == experiment.n_searches
     usual = learners[USUAL]
     assert usual.per_condition and usual.baseline_rate == 0.25
     for rate in ("0.05", "0.1", "0.5", "1"):
@@ -143,10 +149,10 @@ def test_factors_are_what_they_are_called():
 
 
 def test_values_by_factor_keep_their_numbers():
-    pairs = [f"{rule}; {factor}" for factor in ("b, 1", "a") for rule in ("y", "x")]
-    values = xr.DataArray(np.arange(4.0), {"pair": pairs}, ("pair",))
+    names = [f"{n}; {f}; {rule}" for n in (1, 2) for f in ("b, 1", "a") for rule in ("y", "x")]
+    values = xr.DataArray(np.arange(8.0), {"attempt at a pair": names}, ("attempt at a pair",))
     found = by_factor(values)
-    assert float(found.sel(rule="x", factor="a")) == 3
+    assert float(found.sel(search="2", rule="x", factor="a")) == 7
     assert found.factor.values.tolist() == ["b, 1", "a"]
 
 

@@ -22,6 +22,9 @@ from companion.statistics import (
     rank_interval,
     read_apart,
     resampled_quartiles,
+    search_chance,
+    searched_both_detectable,
+    searched_both_interval,
     searched_detectable,
     searched_interval,
     searched_ratio,
@@ -473,3 +476,43 @@ def test_shares_have_the_interval_of_wilson(count, n):
     found = wilson_interval(count / n, n)
     assert (found.low, found.high) == pytest.approx(tuple(known), abs=1e-9)
     assert wilson_interval(count / n, n, family=5).low <= found.low
+
+
+def _searched_rules(rng, n_rules, mean=70.0, shift=0.0):
+    """Rules of which each search differs by 4%: (rules, 3 searches, 60 networks)."""
+    networks = rng.normal(0.0, 10.0, 60)
+    levels = mean * np.exp(rng.normal(0.0, 0.04, (n_rules, 3, 1)))
+    levels[0] += shift
+    return levels + networks + rng.normal(0.0, 15.0, (n_rules, 3, 60))
+
+
+def test_the_chance_of_searches_is_counted_on_both_sides():
+    """Of equal rules no more than 5% are told apart; by networks alone it would be far more."""
+    rng, told, alone, found = np.random.default_rng(3), 0, 0, 0
+    chance = search_chance(_searched_rules(rng, 400))
+    # 4% of a mean, and the noise of 60 networks about it.
+    assert chance.variance == pytest.approx(0.04**2 + (15 / 70) ** 2 / 60, rel=0.15)
+    assert chance.degrees == 800
+    shift = searched_both_detectable(*_searched_rules(rng, 2), chance)
+    for _ in range(300):
+        drawn = _searched_rules(rng, 9)
+        pooled = search_chance(drawn)
+        one = searched_both_interval(drawn[0], drawn[1], pooled)
+        told += not one.low < 0 < one.high
+        of_networks = paired_interval(drawn[0].mean(axis=0), drawn[1].mean(axis=0))
+        alone += not of_networks.low < 0 < of_networks.high
+        found += searched_both_interval(drawn[0] + shift, drawn[1], pooled).low > 0
+    # Binomial: of 300 at 5%, 26 or fewer with 99%; at 80%, between 220 and 260. Noise of networks
+    # is counted twice, so that fewer are told apart.
+    assert told <= 26 < alone
+    assert found > 200
+
+
+def test_a_family_of_searched_rules_has_wider_intervals():
+    drawn = _searched_rules(np.random.default_rng(4), 2)
+    chance = search_chance(drawn)
+    one, nine = (searched_both_interval(*drawn, chance, family=f) for f in (1, 9))
+    assert nine.low < one.low < one.estimate < one.high < nine.high
+    reversed_sign = searched_both_interval(drawn[1], drawn[0], chance)
+    assert reversed_sign.estimate == -one.estimate
+    assert reversed_sign.low == pytest.approx(-one.high)

@@ -519,7 +519,7 @@ class Curious(Wide):
         (make_rule(np.eye(2), tau_e=1.0), "dt ≤ tau_e"),
         (reward_feedback(), "RewardFeedback reads output noise; got Kicks: choose an exploration"),
         (weight_perturbation(0.1), "ThreeFactor reads weight noise; got Kicks: choose"),
-        (Secret(), "Secret has a frozen readout; got a change of W_out: give it plastic_readout"),
+        (Secret(), "Secret leaves W_out as it is; got a change of W_out: give it plastic_readout"),
     ],
 )
 def test_bad_rules_are_refused_with_a_reason(key, rule, match):

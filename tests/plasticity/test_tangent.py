@@ -93,7 +93,7 @@ def _without(name):
             if "results" not in zeroed:
                 return result
             return tuple(
-                jnp.zeros_like(part) if i in zeroed["results"] else part
+                jax.tree.map(jnp.zeros_like, part) if i in zeroed["results"] else part
                 for i, part in enumerate(result)
             )
 
