@@ -43,18 +43,15 @@ from companion.competition import (
     comparison_variables,
     tuning_variables,
 )
-from companion.compilation import double_precision
 from companion.contest import Algorithm, Contest, share_bent
 from companion.course_comparison import tuned_rule
 from companion.courses import LIMIT, basis
-from companion.experiment import Experiment, Variable
+from companion.experiment import Variable
+from companion.outer_loop import COURSE_VARIABLES, OuterLoop, check_names
 from companion.parts import SMALL
 from companion.search import Search
 from companion.seeds import seed
 from companion.settings import brief_setting
-from plasticity.learning.setting import Setting
-from plasticity.meta.estimators import Pathwise
-from plasticity.meta.train import MetaTraining, MetaTrainingResult, meta_train
 from plasticity.rules.base import Rule
 from plasticity.rules.coordinates import InCoordinates, in_coordinates
 from plasticity.rules.learned import learned_rule
@@ -66,7 +63,6 @@ from plasticity.rules.three_factor import (
     zero,
 )
 from plasticity.rules.time_constants import TIMES, with_time_constants
-from plasticity.types import require
 
 
 class Arm(NamedTuple):
@@ -112,53 +108,32 @@ def places_of(arm: Arm) -> np.ndarray:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RuleSpace(Experiment):
+class RuleSpace(OuterLoop):
     """Courses of the outer loop in spaces of other sizes.
 
     Attributes:
         arms: of `ARMS`.
-        n_courses: of each.
     """
 
     name = "rule_space"
     title = "The outer loop over other degrees and time constants"
-    axis = "course"
-    tolerance = 1e-6
-    optimised = True
     variables = {
         "psi": Variable(
             ("course", "iterate", "coordinate"), "ψ before each iteration; NaN where there is none"
         ),
-        "objectives": Variable(("course", "iteration"), "mean reward of the training lifetimes"),
-        "lost": Variable(("course", "iteration"), "lifetimes left out of the gradient"),
-        "trials": Variable(
-            ("course", "evaluation"), "restricted mean to criterion, validation networks", "trials"
-        ),
-        "selected": Variable(("course",), "iteration of the best average"),
         "theta": Variable(("course", "k", "ell"), "θ of the best average, for η = 1"),
         "limit": Variable(("course",), "c of the best average"),
         "times": Variable(
             ("course", "time constant"),
             "τ of the best average (ms, ms, trials); NaN if not its own",
         ),
-        "first_objectives": Variable(
-            ("course", "small iteration"), "objectives of a small course in float64"
-        ),
         "first_iterate": Variable(("course", "coordinate"), "ψ after that course"),
-    }
+    } | COURSE_VARIABLES
 
     arms: tuple[str, ...] = tuple(ARMS)
-    n_courses: int = 5
-    n_units: int = 100
-    n_iterations: int = 30
-    n_networks: int = 16
-    n_trials: int = 120
-    n_validation: int = 64
-    validation_trials: int = 200
-    step_size: float = 0.08
 
     def __post_init__(self) -> None:
-        _check_names("arms", self.arms, ARMS)
+        check_names("arms", self.arms, ARMS)
 
     @property
     def seeds(self) -> dict[str, int]:
@@ -166,24 +141,24 @@ class RuleSpace(Experiment):
         names = {"courses": "space, courses", "choice": "space, choice of iterates"}
         return {use: seed(name) for use, name in names.items()} | {"test": seed("space of rules")}
 
-    @property
-    def courses(self) -> list[tuple[str, int]]:
-        """Arm, and number from 1, of each."""
-        return [(arm, i) for arm in self.arms for i in range(1, self.n_courses + 1)]
-
-    @property
-    def names(self) -> list[str]:
-        """Of the rules that are learned: "d = 1, 1" and so on."""
-        return [f"{arm}, {i}" for arm, i in self.courses]
-
-    @property
-    def setting(self) -> Setting:
-        """Where they learn."""
-        return brief_setting(n_units=self.n_units)
-
     def iterations(self, arm: str) -> int:
-        """Of a course of an arm."""
+        """Of a course of an arm; all arms take the same time."""
         return max(1, round(self.n_iterations * ARMS[arm].share))
+
+    def sparsity(self, arm: str) -> float:
+        """Pull to zero, of a course of an arm."""
+        return PULL * self.step_size if ARMS[arm].sparse else 0.0
+
+    def start(self, arm: str) -> tuple[InCoordinates, np.ndarray]:
+        """Zero, and the first time constants."""
+        degree, times = ARMS[arm].degree, ARMS[arm].times
+        theta = np.zeros((degree + 1, degree + 1))
+        rule = make_rule(theta, learning_rate=1.0, bound=SoftBound(LIMIT))
+        terms = basis(self.setting, self.seeds["choice"], degree)
+        rule = in_coordinates(rule, terms, {name: FIRST_TIMES[name] for name in times})
+        scale = np.ones(rule.parameters.shape)
+        scale[scale.size - len(times) :] = 1 / TIME_UNIT
+        return rule, scale
 
     def coordinates(self):
         longest = max(self.iterations(arm) for arm in self.arms)
@@ -192,7 +167,7 @@ class RuleSpace(Experiment):
             "iterate": range(longest + 1),
             "iteration": range(longest),
             "coordinate": COORDINATES,
-            "evaluation": range(max(len(self._evaluated(arm)) for arm in self.arms)),
+            "evaluation": range(max(len(self.evaluated(arm)) for arm in self.arms)),
             "k": range(_WIDEST + 1),
             "ell": range(_WIDEST + 1),
             "time constant": list(TIMES),
@@ -200,95 +175,26 @@ class RuleSpace(Experiment):
 
     def measure_one(self, index: int):
         arm = ARMS[self.courses[index][0]]
-        course, size = self._course(index), arm.degree + 1
+        course, size = self.course(index), arm.degree + 1
         rule, labels = course.rule, self.coordinates()
         times = {name: float(value) for name, value in rule.time_constants.items()}
         theta = np.zeros((_WIDEST + 1, _WIDEST + 1))
         theta[:size, :size] = np.tensordot(rule.parameters[: size**2], rule.basis, axes=1)
         psi = np.full((len(labels["iterate"]), len(COORDINATES)), np.nan)
         psi[: len(course.coefficients), places_of(arm)] = course.coefficients
-        lengths = {"objectives": "iteration", "lost": "iteration", "held_out_trials": "evaluation"}
-        series = {
-            name: _filled(getattr(course, name), labels[dim]) for name, dim in lengths.items()
-        }
         return {
             "psi": psi,
-            "objectives": series["objectives"],
-            "lost": series["lost"],
-            "trials": series["held_out_trials"],
-            "selected": course.selected,
             "theta": theta,
             "limit": LIMIT * np.exp(float(rule.parameters[size**2])),
             "times": [times.get(name, np.nan) for name in TIMES],
-        } | self._small_course(index)
+            **self.series(course, labels),
+        } | self.measure_small(index)
 
-    def measure_one_again(self, index: int, recorded: xr.Dataset):
-        return self._small_course(index)
-
-    def _evaluated(self, arm: str) -> list[int]:
-        n = self.iterations(arm)
-        return sorted({*range(0, n, max(1, n // 5)), n})
-
-    def configuration(self, index: int, **changes) -> MetaTraining:
-        """Of the outer loop in that course."""
-        name, number = self.courses[index]
-        arm, n = ARMS[name], self.iterations(name)
-        numbers = {
-            "n_iterations": n,
-            "n_networks": self.n_networks,
-            "n_trials": self.n_trials,
-            "n_validation": self.n_validation,
-            "validation_trials": self.validation_trials,
-            "validate_every": max(1, n // 5),
-            "step_size": self.step_size,
-            "sparsity": PULL * self.step_size if arm.sparse else 0.0,
-        }
-        return MetaTraining(
-            **(numbers | changes),
-            training_seed=self.seeds["courses"] + number - 1,
-            validation_seed=self.seeds["choice"],
-            test_seed=self.seeds["test"],
-        )
-
-    def _course(self, index: int, **changes) -> MetaTrainingResult:
-        arm = ARMS[self.courses[index][0]]
-        rule = self._start(arm)
-        scale = np.ones(rule.parameters.shape)
-        scale[scale.size - len(arm.times) :] = 1 / TIME_UNIT
-        config = self.configuration(index, **changes)
-        return meta_train(self.setting, Pathwise(), rule, config, scale=scale)
-
-    def _start(self, arm: Arm) -> InCoordinates:
-        theta = np.zeros((arm.degree + 1, arm.degree + 1))
-        rule = make_rule(theta, learning_rate=1.0, bound=SoftBound(LIMIT))
-        terms = basis(self.setting, self.seeds["choice"], arm.degree)
-        return in_coordinates(rule, terms, {name: FIRST_TIMES[name] for name in arm.times})
-
-    def _small_course(self, index: int) -> dict[str, np.ndarray]:
-        small = {"n_iterations": 2, "n_networks": 3, "n_trials": 8, "n_validation": 2}
-        short = {"validation_trials": 20, "validate_every": 2}
-        with double_precision():
-            course = self._course(index, **small, **short)
-        psi = np.full(len(COORDINATES), np.nan)
+    def measure_small(self, index: int) -> dict[str, np.ndarray]:
+        """Objectives and last iterate of the small course."""
+        course, psi = self.small_course(index), np.full(len(COORDINATES), np.nan)
         psi[places_of(ARMS[self.courses[index][0]])] = course.coefficients[-1]
         return {"first_objectives": course.objectives, "first_iterate": psi}
-
-
-def _check_names(kind: str, names: tuple[str, ...], known: dict[str, object]) -> None:
-    unknown = [name for name in names if name not in known]
-    require(
-        bool(names) and not unknown,
-        f"{kind} of this chapter",
-        unknown or "none",
-        f"choose from {[*known]}",
-    )
-
-
-def _filled(series: np.ndarray, labels) -> np.ndarray:
-    """A series with NaN after its end."""
-    full = np.full(len(labels), np.nan)
-    full[: len(series)] = series
-    return full
 
 
 def _timed(theta, times: dict[str, float], **options) -> Rule:
@@ -415,7 +321,7 @@ class _Factors(Competition):
     n_trials: int = 300
 
     def __post_init__(self) -> None:
-        _check_names("third factors", self.factors, FACTORS)
+        check_names("third factors", self.factors, FACTORS)
 
     @property
     def competitors(self) -> list[str]:

@@ -21,10 +21,8 @@ import numpy as np
 
 from plasticity.model.network import Dynamics, Network
 from plasticity.model.tasks import Task
-from plasticity.rules.base import Change, Rule, Seen, check_part, specialise
-from plasticity.rules.three_factor import ThreeFactor
+from plasticity.rules.base import ALWAYS_TOLD, Change, Rule, Seen, check_part, specialise
 from plasticity.rules.time_constants import fluctuations_of
-from plasticity.rules.trace import Polynomial
 from plasticity.types import Leaf, require
 from plasticity.values import Value
 
@@ -58,6 +56,9 @@ _TOLD: dict[str, dict[str, frozenset[str]]] = {
         "fluctuations": frozenset({"output", "state", "W_out"}),
     },
 }
+_LOCAL = frozenset({"rates", "fluctuations", "reward", "baseline"}) | ALWAYS_TOLD
+# What rules may read; outputs are not kicked.
+_READ = {"recurrent": frozenset(Seen._fields), "inward": _LOCAL | {"kicks"}, "outward": _LOCAL}
 
 
 @jax.tree_util.register_dataclass
@@ -157,26 +158,24 @@ def on_pathways(
 
     Args:
         recurrent: any rule that changes W alone.
-        inward, outward: each a `ThreeFactor` of a `Polynomial`; that of W_out is not of kicks, for
-            outputs are not kicked.
+        inward, outward: rules that read rates, fluctuations and the reward alone, such as those of
+            `make_rule`; that of W_in may read kicks as well.
 
     Raises:
-        ValueError: no rule, one that changes other weights too, another kind.
+        ValueError: no rule, one that changes other weights too, one that reads what its pathway has
+            not.
     """
     made = Pathways(recurrent=recurrent, inward=inward, outward=outward)
     fix = "give a rule for W, W_in or W_out"
     require(bool(made.rules), "at least one pathway learns", "none", fix)
     for name, rule in made.rules.items():
-        weights, kind = PATHWAYS[name], type(rule).__name__
+        weights = PATHWAYS[name]
         beside = [
             flag for flag in ("plastic_input", "plastic_readout") if getattr(rule, flag, False)
         ]
         fix = "give each pathway a rule of its own"
         require(not beside, f"the rule for {weights} changes them alone", beside, fix)
-        polynomial = isinstance(rule, ThreeFactor) and isinstance(rule.trace, Polynomial)
-        fits = name == "recurrent" or polynomial
-        rule_of = f"the rule for {weights} is a ThreeFactor of Polynomial"
-        require(fits, rule_of, kind, "make it by make_rule")
-        kicked = name == "outward" and rule.trace.of_kicks
-        require(not kicked, "outputs are not kicked", "of_kicks", "use fluctuations of the output")
+        extra = sorted(rule.told - _READ[name])
+        fix = f"use a rule of {', '.join(sorted(_READ[name]))}"
+        require(name == "recurrent" or not extra, f"what a rule for {weights} reads", extra, fix)
     return made

@@ -85,7 +85,7 @@ def test_courses_are_recorded(monkeypatch):
 
 
 def test_recorded_rules_are_those_of_the_coordinates(recorded):
-    data, course = recorded.isel(course=1), SPACE._course(1)
+    data, course = recorded.isel(course=1), SPACE.course(1)
     rule = course.rule.with_parameters(course.averaged[course.selected])
     composed = rule.composed  # weights that decay, of a rule with its own filter
     plain = composed.rule.rule

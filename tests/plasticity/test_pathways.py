@@ -275,10 +275,10 @@ def test_learning_with_tangents_takes_pathways():
     ("make", "named"),
     [
         (dict, "at least one pathway learns; got none"),
-        (lambda: {"outward": reward_feedback()}, "the rule for W_out is a ThreeFactor of Poly"),
+        (lambda: {"inward": reward_feedback()}, r"what a rule for W_in reads; got \['W_out', "),
         (
             lambda: {"outward": node_perturbation()},
-            "outputs are not kicked; got of_kicks: use fluctuations",
+            r"what a rule for W_out reads; got \['kicks'\]: use a rule of baseline",
         ),
         (
             lambda: {"recurrent": reward_feedback(readout_rate=0.1)},
