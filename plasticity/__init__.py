@@ -35,9 +35,9 @@ from plasticity.recovery.recording import read_recording, simulate_recording
 from plasticity.recovery.regression import recover_from_weights, recover_rule
 from plasticity.rules.backpropagation import backpropagation, policy_gradient
 from plasticity.rules.base import Change, Rule, Seen, stack
-from plasticity.rules.coordinates import in_coordinates
 from plasticity.rules.feedback import reward_feedback, supervised_feedback
 from plasticity.rules.learned import learned_rule
+from plasticity.rules.pathways import on_pathways
 from plasticity.rules.perturbation import weight_perturbation
 from plasticity.rules.structure import structured
 from plasticity.rules.three_factor import (
@@ -88,7 +88,6 @@ __all__ = [
     "evaluate",
     "find_fixed_points",
     "henrici_index",
-    "in_coordinates",
     "initial_learning_state",
     "input_sensitivity",
     "jacobian",
@@ -102,6 +101,7 @@ __all__ = [
     "meta_train",
     "miconi",
     "node_perturbation",
+    "on_pathways",
     "point_measures",
     "policy_gradient",
     "random_network",
