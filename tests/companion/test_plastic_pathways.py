@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import xarray as xr
 from companion.contest import NUMBERS
 from companion.plastic_pathways import (
     EVERY,
@@ -32,9 +33,15 @@ SPACE = RuleSpace(arms=("d = 5",), **SIZES)
 
 @pytest.fixture(scope="module")
 def recorded():
-    """Courses of several pathways, and of W alone."""
-    courses = COURSES.dataset(COURSES.measure(np.arange(2)))
-    return {"courses": courses, "space": SPACE.dataset(SPACE.measure(np.arange(1)))}
+    """What courses might have learned, of several pathways and of W alone."""
+    rng, empty = np.random.default_rng(4), {}
+    for name, one in {"courses": COURSES, "space": SPACE}.items():
+        labels = one.coordinates()
+        sizes = {n: [len(labels[d]) for d in one.variables[n].dims] for n in ("theta", "limit")}
+        arrays = {n: (one.variables[n].dims, rng.uniform(1, 2, size)) for n, size in sizes.items()}
+        kept = {d: labels[d] for n in sizes for d in one.variables[n].dims}
+        empty[name] = xr.Dataset(arrays, kept)
+    return empty
 
 
 def _weights_before(before, episode, outcome):
