@@ -13,8 +13,12 @@
 5. The outer loop at the sizes of chapter 07: lifetimes a second with their pathwise gradients, and
    operations per second (the matrix products of each trial, once forward and twice backward; what
    is computed again does not count) against the matrix product.
-6. A trial of every other rule, N = 100, T = 50, against one of the polynomial rule of degree 5.
-7. Fixed points of a trained network, N = 200, three inputs, 200 starts: time per start that
+6. The outer loop by degree: time of a gradient at d = 1 … 7 over that at d = 5, in the setting of
+   chapter 12.
+7. Tangents of rules on W_in, W and W_out together: time of a trial for each coefficient, over that
+   of W alone.
+8. A trial of every other rule, N = 100, T = 50, against one of the polynomial rule of degree 5.
+9. Fixed points of a trained network, N = 200, three inputs, 200 starts: time per start that
    converges against a loop of SciPy's hybr from the same starts, its Jacobian given.
 """
 
@@ -46,12 +50,13 @@ from plasticity.model.exploration import OutputNoise, WeightNoise, draw_kicks
 from plasticity.model.network import simulate_trial
 from plasticity.rules.backpropagation import backpropagation, policy_gradient
 from plasticity.rules.feedback import reward_feedback, supervised_feedback
+from plasticity.rules.pathways import on_pathways
 from plasticity.rules.perturbation import (
     clean_trial,
     filtered_node_perturbation,
     weight_perturbation,
 )
-from plasticity.rules.three_factor import make_rule, node_perturbation, single_term
+from plasticity.rules.three_factor import SoftBound, make_rule, node_perturbation, single_term
 from plasticity.rules.trace import active_powers, decay_weights, eligibility_trace
 
 BATCH, REPEATS = 48, 7
@@ -244,6 +249,38 @@ def outer_loop(batch: int = 96, trials: int = 120) -> None:
     print(f"  {rate / 1e9:.0f} GFLOP/s, {rate / product_rate():.0%} of the matrix product")
 
 
+def degrees(batch: int = 16, trials: int = 120) -> None:
+    """Cost of a gradient of the outer loop by degree, over that of degree 5."""
+    setting, seconds = brief_setting(learning_rate=TRAINING_RATE), {}
+    for degree in range(1, 8):
+        # Too small to change a weight much: every power is computed all the same.
+        theta = 1e-6 * np.random.default_rng(0).normal(size=(degree + 1, degree + 1))
+        rule = make_rule(theta, learning_rate=TRAINING_RATE, bound=SoftBound(0.01))
+        given = setting.arguments(0, np.arange(batch, dtype=np.uint32), rule)
+        seconds[degree] = best(lambda g=given: Pathwise()(*g, trials).gradients, repeats=3)
+    ratios = ", ".join(f"{seconds[d] / seconds[5]:.2f}" for d in seconds)
+    print(f"outer loop by degree, d = 1 … 7: {ratios} of d = 5")
+
+
+def pathways(n: int = 100, steps: int = 100, trials: int = 10) -> None:
+    """Tangents of rules on all pathways, for each coefficient, over those of W alone."""
+    setting = dataclasses.replace(association_setting(n_units=n), task=scaled_association(steps))
+    rule = dense_rule(setting, learning_rate=3e-4).replace(clip=setting.rule.clip)
+    rules = {"W": rule, "all": on_pathways(recurrent=rule, inward=rule, outward=rule)}
+    seconds = {
+        name: best(
+            lambda one=one: learn_with_tangents(*setting.arguments(0, [0], one), trials).norms,
+            repeats=5,
+        )
+        for name, one in rules.items()
+    }
+    ratio = seconds["all"] / seconds["W"] / 3
+    print(
+        f"tangents of three pathways, N = {n}, T = {steps}, P = 108: a coefficient costs", end=" "
+    )
+    print(f"{ratio:.2f} times what one of W alone does, P = 36")
+
+
 def other_rules(trials: int = 40) -> None:
     """Time of a trial under each rule, exploring as it reads, over that of the polynomial."""
     setting = brief_setting()
@@ -335,5 +372,7 @@ if __name__ == "__main__":
     memory()
     tangents()
     outer_loop()
+    degrees()
+    pathways()
     other_rules()
     fixed_points()

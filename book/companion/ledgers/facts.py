@@ -21,6 +21,7 @@ from companion import (
     mechanism,
     meta_training,
     parts,
+    plastic_pathways,
     published_settings,
     race,
     recovery,
@@ -91,6 +92,9 @@ GROUPS: dict[str, tuple[Callable, ...]] = {
         rule_space.SpaceComparison,
         rule_space.FactorTuning,
         rule_space.FactorComparison,
+        plastic_pathways.PathwayCourses,
+        plastic_pathways.PathwayTuning,
+        plastic_pathways.PathwayComparison,
     ),
     "Analysis": (
         fixed_points.find_fixed_points,
