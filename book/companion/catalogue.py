@@ -30,6 +30,7 @@ from companion.parts import (
     PartComparison,
     PartTuning,
 )
+from companion.plastic_pathways import PathwayComparison, PathwayCourses, PathwayTuning
 from companion.published_settings import PublishedComparison, PublishedTuning
 from companion.race import Race, RaceTuning
 from companion.recovery import ExampleRecording, RecoveredLearning, RuleRecovery
@@ -125,6 +126,9 @@ EXPERIMENTS: dict[str, Experiment] = catalogued(
         SpaceComparison(),
         FactorTuning(),
         FactorComparison(),
+        PathwayCourses(),
+        PathwayTuning(),
+        PathwayComparison(),
         RuleRecovery(),
         RecoveredLearning(),
         ExampleRecording(),
