@@ -209,3 +209,13 @@ def numbers_at_edge(tuned: xr.Dataset) -> list[str]:
         if best >= 0 and not unbounded and best in (tried.min(), tried.max()):
             found.append(name)
     return found
+
+
+def by_labels(values: xr.DataArray, names: tuple[str, ...]) -> xr.DataArray:
+    """Values along competitors called "a; b; …", by the parts of their names: (names, …)."""
+    axis = values.dims[0]
+    parts = list(zip(*(one.split("; ") for one in values[axis].values.tolist()), strict=True))
+    labels = {name: (axis, list(part)) for name, part in zip(names, parts, strict=True)}
+    together = values.drop_vars(axis).assign_coords(labels).set_index({axis: names}).unstack(axis)
+    order = {name: list(dict.fromkeys(part)) for name, part in zip(names, parts, strict=True)}
+    return together.sel(order).transpose(*names, ...)

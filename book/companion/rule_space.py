@@ -40,6 +40,7 @@ from companion.competition import (
     Comparison,
     Competition,
     Tuning,
+    by_labels,
     comparison_variables,
     tuning_variables,
 )
@@ -197,7 +198,8 @@ class RuleSpace(OuterLoop):
         return {"first_objectives": course.objectives, "first_iterate": psi}
 
 
-def _timed(theta, times: dict[str, float], **options) -> Rule:
+def timed_rule(theta, times: dict[str, float], **options) -> Rule:
+    """The rule of these coefficients and time constants; options as in `make_rule`."""
     return with_time_constants(make_rule(theta, **options), **times)
 
 
@@ -212,7 +214,7 @@ def entrants(courses: xr.Dataset) -> dict[str, Algorithm]:
         one = courses.sel(course=name)
         own = dict(zip(TIMES, one.times.values.tolist(), strict=True))
         own = {time: value for time, value in own.items() if np.isfinite(value)}
-        makes[name] = partial(_timed, one.theta.values, own)
+        makes[name] = partial(timed_rule, one.theta.values, own)
     every = partial(Algorithm, exploration="as it is", numbers=("step", "bound"))
     found = {name: every(partial(tuned_rule, make), "reward") for name, make in makes.items()}
     kicks = every(partial(tuned_rule, node_perturbation), "reward, its kicks")
@@ -379,10 +381,5 @@ class FactorComparison(_Factors, Comparison):
 
 
 def by_factor(values: xr.DataArray) -> xr.DataArray:
-    """What each attempt gave, (attempt at a pair, …), by rule, factor and number of the search."""
-    axis, names = _Factors.axis, ("search", "factor", "rule")
-    parts = list(zip(*(one.split("; ") for one in values[axis].values.tolist()), strict=True))
-    labels = {name: (axis, list(part)) for name, part in zip(names, parts, strict=True)}
-    together = values.drop_vars(axis).assign_coords(labels).set_index({axis: names}).unstack(axis)
-    order = {name: list(dict.fromkeys(part)) for name, part in zip(names, parts, strict=True)}
-    return together.sel(order)
+    """What each attempt gave, (search, factor, rule, …)."""
+    return by_labels(values, ("search", "factor", "rule"))

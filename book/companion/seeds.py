@@ -77,6 +77,8 @@ SEEDS: dict[str, Seed] = {
     "pathways, choice of iterates": Seed(67, "chapter 13: choice of iterates of courses"),
     "pathways, choice of steps": Seed(68, "chapter 13: choice of steps and bounds"),
     "pathways": Seed(69, "chapter 13: rules on sets of pathways"),
+    "decays": Seed(70, "chapter 12: rules with and without a decay of the weights"),
+    "decays, choice of bounds": Seed(150, "chapter 12: choice of their bounds, 150 to 154"),
     "pathways, searched again": Seed(147, "chapter 13: further searches, 147 and 148"),
     "space, courses": Seed(140, "chapter 12: networks of courses of the outer loop, 140 to 144"),
     "factors, searched again": Seed(145, "chapter 12: further searches, 145 and 146"),

@@ -148,7 +148,7 @@ def crossed_error(samples, other, n_networks: int) -> float:
     √(s²/R + v²/n), s² the variance over the R rules of their means, less what the networks add to
     it, and v² the variance over networks of the mean over rules. (Ours.)
     """
-    spread, of_networks, _ = _crossed_variances(samples, other, n_networks)
+    spread, of_networks = _crossed_variances(samples, other, n_networks)
     return float(np.sqrt(spread + of_networks))
 
 
@@ -158,10 +158,11 @@ def crossed_t_interval(samples, other, *, family: int = 1) -> Interval:
     Estimate ± t √(s²/R + v²/n), s² and v² the variances of the means of rules and of networks; that
     counts their noise twice, and is a little too wide; degrees of freedom by Satterthwaite
     (Biometrics 2:110, 1946), between R − 1 where rules spread and many where networks do. Its far
-    tails, which a family needs, are there also for four rules, where a bootstrap has none.
+    tails, which a family needs, are there also for four rules, where a bootstrap has none. Further
+    axes, such as searches, count in the same way.
 
     Args:
-        samples, other: as in `crossed_interval`.
+        samples, other: as in `crossed_interval`; or with more axes, (rules, searches, …, networks).
         family: as in `paired_interval`.
     """
     gaps = np.asarray(samples, float) - np.asarray(other, float)
@@ -220,7 +221,7 @@ def searched_ratio(first, second, again, *, family: int = 1) -> Interval:
     logarithm = np.log(first.mean() / second.mean())
     of_networks = np.var(first / first.mean() - second / second.mean(), ddof=1) / first.size
     of_searches = 2 * np.var(np.log(again.mean(axis=1)), ddof=1)
-    error, degrees = _welch(of_searches, len(again) - 1, of_networks, first.size - 1)
+    error, degrees = _welch((of_searches, len(again) - 1), (of_networks, first.size - 1))
     reach = stats.t.ppf(1 - 0.025 / family, degrees) * error
     return Interval(*(float(np.exp(logarithm + side * reach)) for side in (0, -1, 1)))
 
@@ -275,7 +276,7 @@ def _searched_both(one, other, chance: SearchChance) -> tuple[float, float]:
     of_searches = (one.mean() ** 2 + other.mean() ** 2) * chance.variance / len(one)
     gaps = (one - other).mean(axis=0)
     of_networks = np.var(gaps, ddof=1) / gaps.size
-    return _welch(of_searches, chance.degrees, of_networks, gaps.size - 1)
+    return _welch((of_searches, chance.degrees), (of_networks, gaps.size - 1))
 
 
 def _searched_t(one, again) -> tuple[float, float]:
@@ -284,14 +285,17 @@ def _searched_t(one, again) -> tuple[float, float]:
     n_searches, n_networks = again.shape
     of_searches = np.var(again.mean(axis=1), ddof=1) * (1 + 1 / n_searches)
     of_networks = np.var(one - again.mean(axis=0), ddof=1) / n_networks
-    return _welch(of_searches, n_searches - 1, of_networks, n_networks - 1)
+    return _welch((of_searches, n_searches - 1), (of_networks, n_networks - 1))
 
 
-def _welch(first: float, first_degrees: int, second: float, second_degrees: int):
-    """Root of the sum of two variances, and its degrees of freedom after Satterthwaite."""
-    parts = first**2 / first_degrees + second**2 / second_degrees
-    degrees = (first + second) ** 2 / parts if parts > 0 else np.inf
-    return float(np.sqrt(first + second)), float(degrees)
+def _welch(*parts: tuple[float, float]) -> tuple[float, float]:
+    """Root of a sum of variances, each with its degrees of freedom, and that of the sum.
+
+    After Satterthwaite (Biometrics 2:110, 1946).
+    """
+    total = sum(variance for variance, _ in parts)
+    shares = sum(variance**2 / degrees for variance, degrees in parts)
+    return float(np.sqrt(total)), float(total**2 / shares if shares > 0 else np.inf)
 
 
 def _t_detectable(error: float, degrees: float, family: int, power: float) -> float:
@@ -309,13 +313,15 @@ def _t_detectable(error: float, degrees: float, family: int, power: float) -> fl
 
 def _crossed_t(gaps: np.ndarray) -> tuple[float, float]:
     """Standard error and degrees of freedom of `crossed_t_interval`."""
-    n_rules, n_networks = gaps.shape
-    _, of_networks, of_rules = _crossed_variances(gaps, 0.0, n_networks)
-    return _welch(of_rules, n_rules - 1, of_networks, n_networks - 1)
+    parts = []
+    for axis, size in enumerate(gaps.shape):
+        means = gaps.mean(axis=tuple(a for a in range(gaps.ndim) if a != axis))
+        parts.append((means.var(ddof=1) / size, size - 1))
+    return _welch(*parts)
 
 
-def _crossed_variances(samples, other, n_networks: int) -> tuple[float, float, float]:
-    """Variances of a mean: what rules add, what networks add, and the first with its noise."""
+def _crossed_variances(samples, other, n_networks: int) -> tuple[float, float]:
+    """Variances of a mean: what rules add, without their noise, and what networks add."""
     gaps = np.asarray(samples, float) - np.asarray(other, float)
     rows, columns = gaps.mean(axis=1), gaps.mean(axis=0)
     rest = gaps - rows[:, None] - columns + gaps.mean()
@@ -323,7 +329,7 @@ def _crossed_variances(samples, other, n_networks: int) -> tuple[float, float, f
     noise = (rest**2).sum() / degrees / gaps.shape[1]
     seen = rows.var(ddof=1) / len(rows)
     spread = max(seen - noise / len(rows), 0.0)
-    return float(spread), float(columns.var(ddof=1) / n_networks), float(seen)
+    return float(spread), float(columns.var(ddof=1) / n_networks)
 
 
 def crossed_detectable(samples, other, n_networks: int, *, power: float = 0.8) -> float:

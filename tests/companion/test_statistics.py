@@ -516,3 +516,17 @@ def test_a_family_of_searched_rules_has_wider_intervals():
     reversed_sign = searched_both_interval(drawn[1], drawn[0], chance)
     assert reversed_sign.estimate == -one.estimate
     assert reversed_sign.low == pytest.approx(-one.high)
+
+
+def test_a_third_axis_counts_in_an_interval_by_t():
+    """Rules, searches and networks each add to a mean; of equal rules few are told apart."""
+    rng, told, blind = np.random.default_rng(5), 0, 0
+    for _ in range(300):
+        parts = [rng.normal(0, 2, shape) for shape in ((5, 1, 1), (1, 5, 1), (1, 1, 40))]
+        gaps = sum(parts) + rng.normal(0, 6, (5, 5, 40))
+        every = crossed_t_interval(gaps, np.zeros_like(gaps))
+        told += not every.low < 0 < every.high
+        two = crossed_t_interval(gaps.mean(axis=1), 0.0)
+        blind += not two.low < 0 < two.high
+    # Binomial, at 5%: 26 or fewer of 300 with 99%; without the searches it is far more.
+    assert told <= 26 < blind
