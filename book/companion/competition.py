@@ -76,6 +76,12 @@ class Tuning(Competition):
         """Of the networks on which a competitor's numbers are searched for."""
         return self.seeds["validation"]
 
+    def seed_of_search(self, number: int) -> int:
+        """Of the networks of a search, where several are made: others for each, from 1 on."""
+        if number == 1:
+            return self.seeds["validation"]
+        return self.seeds["searched again"] + number - 2
+
     def coordinates(self):
         return {
             self.axis: list(self.competitors),

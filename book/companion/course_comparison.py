@@ -64,6 +64,15 @@ def tuned_rule(make, size, learning_rate, clip, readout_rate) -> Rule:
     return make(learning_rate=learning_rate, bound=bound)
 
 
+def tuned(make, told: str = "reward") -> Algorithm:
+    """What such a rule is as a competitor that chooses its step and its bound."""
+    return Algorithm(partial(tuned_rule, make), told, "as it is", ("step", "bound"))
+
+
+# What it is to learn nothing.
+NOTHING = Algorithm(lambda *_: zero(learning_rate=1.0), "nothing", "as it is", ())
+
+
 def competitors(courses: xr.Dataset, bounded: bool) -> dict[str, Algorithm]:
     """Name → rule, as a competitor that chooses its step, and its bound if there is one.
 

@@ -30,8 +30,8 @@ from companion.competition import (
     comparison_variables,
     tuning_variables,
 )
-from companion.contest import Algorithm, Contest, share_bent
-from companion.course_comparison import SEARCH, SINGLES, tuned_rule
+from companion.contest import Contest, share_bent
+from companion.course_comparison import SEARCH, SINGLES, tuned
 from companion.experiment import Experiment, Variable
 from companion.search import Search
 from companion.seeds import seed
@@ -169,9 +169,8 @@ class _Predicted(Competition):
     def contest(self, index: int) -> Contest:
         """The term of that pair in its setting."""
         name, place = self.pairs[index]
-        make = partial(tuned_rule, partial(single_term, *TERMS[name], degree=7))
-        algorithm = Algorithm(make, "reward", "as it is", ("step", "bound"))
-        return Contest(case_setting(place, self.n_units), algorithm)
+        make = partial(single_term, *TERMS[name], degree=7)
+        return Contest(case_setting(place, self.n_units), tuned(make))
 
 
 @dataclass(frozen=True, kw_only=True)

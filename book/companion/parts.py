@@ -45,8 +45,8 @@ from companion.competition import (
     comparison_variables,
     tuning_variables,
 )
-from companion.contest import Algorithm, Contest, share_bent
-from companion.course_comparison import SEARCH, tuned_rule
+from companion.contest import Contest, share_bent
+from companion.course_comparison import NOTHING, SEARCH, tuned
 from companion.courses import term_sizes
 from companion.learned_rule import ODD
 from companion.search import Search
@@ -55,7 +55,7 @@ from companion.settings import association_setting, brief_setting
 from plasticity.learning.setting import Setting
 from plasticity.rules.base import Rule
 from plasticity.rules.learned import learned_rule
-from plasticity.rules.three_factor import make_rule, node_perturbation, single_term, zero
+from plasticity.rules.three_factor import make_rule, node_perturbation, single_term
 
 POWERS = tuple(product(range(6), range(6)))
 EVEN = tuple(term for term in POWERS if term not in ODD)
@@ -129,13 +129,8 @@ class _Taken(Competition):
         """The competitor of that number in the setting of chapter 07."""
         name, setting = self.competitors[index], brief_setting(n_units=self.n_units)
         if name == FLOOR:
-            floor = Algorithm(lambda *_: zero(learning_rate=1.0), "nothing", "as it is", ())
-            return Contest(setting, floor)
-        return Contest(setting, _algorithm(partial(make_rule, self.theta(name))))
-
-
-def _algorithm(make: Callable[..., Rule], told: str = "reward") -> Algorithm:
-    return Algorithm(partial(tuned_rule, make), told, "as it is", ("step", "bound"))
+            return Contest(setting, NOTHING)
+        return Contest(setting, tuned(partial(make_rule, self.theta(name))))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,10 +176,7 @@ class PartTuning(_Parts, Tuning):
 
     def validation_seed(self, index: int) -> int:
         """Of the networks that choose; other ones where the whole rule is searched for again."""
-        search = parts()[self.names[index]].search
-        if search == 1:
-            return self.seeds["validation"]
-        return self.seeds["searched again"] + search - 2
+        return self.seed_of_search(parts()[self.names[index]].search)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -298,7 +290,7 @@ class _Elsewhere(Competition):
         times, make = PLACES[self.places[place]]
         name = list(RULES)[rule]
         told = "reward, its kicks" if name == "node perturbation" else "reward"
-        return Contest(make(n_units=times * self.n_units), _algorithm(RULES[name], told))
+        return Contest(make(n_units=times * self.n_units), tuned(RULES[name], told))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -45,8 +45,10 @@ from companion.competition import (
     tuning_variables,
 )
 from companion.contest import Algorithm, Contest, Ladder, share_bent
+from companion.course_comparison import NOTHING
 from companion.courses import LIMIT, UNIT
 from companion.experiment import Variable
+from companion.mechanism import end_traces
 from companion.outer_loop import COURSE_VARIABLES, OuterLoop, check_names
 from companion.parts import SMALL
 from companion.rule_space import REFERENCE, RuleSpace
@@ -57,7 +59,7 @@ from plasticity.learning.trial import draw_episode, initial_learning_state, lear
 from plasticity.rules.base import Rule
 from plasticity.rules.coordinates import InCoordinates, in_coordinates
 from plasticity.rules.pathways import PATHWAYS, Pathways, on_pathways
-from plasticity.rules.three_factor import SoftBound, make_rule, zero
+from plasticity.rules.three_factor import SoftBound, make_rule, single_term, zero
 
 EVERY = tuple(PATHWAYS)
 # Sets of pathways that learn; the first named comes first.
@@ -117,18 +119,8 @@ def trace_size(setting: Setting, number: int, name: str, theta: np.ndarray) -> f
     """R.m.s. over the synapses of a pathway of the trace of θ in first trials."""
     seen = sides(setting, number)[name]
     weights = setting.rule.trace.weights(seen.pre.shape[1], setting.learner.dynamics)
-    weights, traces = np.asarray(weights), 0.0
-    for k, ell in zip(*np.nonzero(theta), strict=True):
-        weighted = weights[:, None] * seen.post**ell
-        traces += theta[k, ell] * np.einsum("nti,ntj->nij", weighted, seen.pre**k, optimize=True)
+    traces = end_traces(theta, seen.pre, seen.post, np.asarray(weights))
     return float(np.sqrt(np.mean(np.square(traces))))
-
-
-def single(k: int, ell: int, degree: int = 5) -> np.ndarray:
-    """θ_kℓ = −1 alone, (d+1, d+1)."""
-    theta = np.zeros((degree + 1, degree + 1))
-    theta[k, ell] = -1.0
-    return theta
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -333,7 +325,9 @@ class _Pathways(Competition):
         n_fixed, names = len(self.fixed), self.courses.names
         if index < n_fixed:
             of, term, _ = self.fixed[index]
-            algorithm = same_term(setting, number, SETS[of], single(*TERMS[term]))
+            algorithm = same_term(
+                setting, number, SETS[of], np.asarray(single_term(*TERMS[term]).coefficients)
+            )
             return PathwayContest(setting, algorithm)
         place = index - n_fixed
         if place < len(names):
@@ -346,9 +340,7 @@ class _Pathways(Competition):
             theta = {"recurrent": one.theta.values[:6, :6]}
             given = theta, {"recurrent": 1.0}
             return PathwayContest(setting, learned_rules(setting, number, *given))
-        return Contest(
-            setting, Algorithm(lambda *_: zero(learning_rate=1.0), "nothing", "as it is", ())
-        )
+        return Contest(setting, NOTHING)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -368,10 +360,7 @@ class PathwayTuning(_Pathways, Tuning):
 
     def validation_seed(self, index: int) -> int:
         """Of the networks that choose, others for each search."""
-        number = self.fixed[index][2] if index < len(self.fixed) else 1
-        return (
-            self.seeds["validation"] if number == 1 else self.seeds["searched again"] + number - 2
-        )
+        return self.seed_of_search(self.fixed[index][2] if index < len(self.fixed) else 1)
 
 
 @dataclass(frozen=True, kw_only=True)

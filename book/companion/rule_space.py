@@ -45,7 +45,7 @@ from companion.competition import (
     tuning_variables,
 )
 from companion.contest import Algorithm, Contest, share_bent
-from companion.course_comparison import tuned_rule
+from companion.course_comparison import NOTHING, tuned
 from companion.courses import LIMIT, basis
 from companion.experiment import Variable
 from companion.outer_loop import COURSE_VARIABLES, OuterLoop, check_names
@@ -53,7 +53,6 @@ from companion.parts import SMALL
 from companion.search import Search
 from companion.seeds import seed
 from companion.settings import brief_setting
-from plasticity.rules.base import Rule
 from plasticity.rules.coordinates import InCoordinates, in_coordinates
 from plasticity.rules.learned import learned_rule
 from plasticity.rules.three_factor import (
@@ -61,7 +60,6 @@ from plasticity.rules.three_factor import (
     make_rule,
     node_perturbation,
     single_term,
-    zero,
 )
 from plasticity.rules.time_constants import TIMES, with_time_constants
 
@@ -198,9 +196,11 @@ class RuleSpace(OuterLoop):
         return {"first_objectives": course.objectives, "first_iterate": psi}
 
 
-def timed_rule(theta, times: dict[str, float], **options) -> Rule:
-    """The rule of these coefficients and time constants; options as in `make_rule`."""
-    return with_time_constants(make_rule(theta, **options), **times)
+def recorded_rule(course: xr.Dataset, added: dict[str, float] | None = None, **options):
+    """The rule of a course, with its time constants and ``added`` ones; options of `make_rule`."""
+    own = dict(zip(TIMES, course.times.values.tolist(), strict=True))
+    own = {name: value for name, value in own.items() if np.isfinite(value)}
+    return with_time_constants(make_rule(course.theta.values, **options), **own, **(added or {}))
 
 
 # Beside what was learned.
@@ -211,15 +211,10 @@ def entrants(courses: xr.Dataset) -> dict[str, Algorithm]:
     """Name → rule, as a competitor that chooses its step and its bound."""
     makes = {"(1,5)": partial(single_term, 1, 5), "(3,3)": partial(single_term, 3, 3)}
     for name in courses.course.values.tolist():
-        one = courses.sel(course=name)
-        own = dict(zip(TIMES, one.times.values.tolist(), strict=True))
-        own = {time: value for time, value in own.items() if np.isfinite(value)}
-        makes[name] = partial(timed_rule, one.theta.values, own)
-    every = partial(Algorithm, exploration="as it is", numbers=("step", "bound"))
-    found = {name: every(partial(tuned_rule, make), "reward") for name, make in makes.items()}
-    kicks = every(partial(tuned_rule, node_perturbation), "reward, its kicks")
-    floor = Algorithm(lambda *_: zero(learning_rate=1.0), "nothing", "as it is", ())
-    return found | {"node perturbation": kicks, "no learning": floor}
+        makes[name] = partial(recorded_rule, courses.sel(course=name))
+    found = {name: tuned(make) for name, make in makes.items()}
+    kicks = tuned(node_perturbation, "reward, its kicks")
+    return found | {"node perturbation": kicks, "no learning": NOTHING}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -326,23 +321,21 @@ class _Factors(Competition):
         check_names("third factors", self.factors, FACTORS)
 
     @property
-    def competitors(self) -> list[str]:
-        """Rule, factor and number of the search."""
-        numbers = range(1, self.n_searches + 1)
-        return ["; ".join(map(str, one)) for one in product(numbers, self.factors, RULES)]
+    def attempts(self) -> list[tuple[int, str, str]]:
+        """Number of the search, factor and rule."""
+        return list(product(range(1, self.n_searches + 1), self.factors, RULES))
 
     @property
-    def _shape(self) -> tuple[int, int, int]:
-        return self.n_searches, len(self.factors), len(RULES)
+    def competitors(self) -> list[str]:
+        """The same, as labels."""
+        return ["; ".join(map(str, one)) for one in self.attempts]
 
     def contest(self, index: int) -> Contest:
         """The rule of that pair under its factor."""
-        _, factor, rule = np.unravel_index(index, self._shape)
+        _, factor, rule = self.attempts[index]
         setting = brief_setting(n_units=self.n_units)
-        changes = FACTORS[self.factors[int(factor)]].changes
-        setting = replace(setting, learner=replace(setting.learner, **changes))
-        make = partial(tuned_rule, RULES[list(RULES)[int(rule)]])
-        return Contest(setting, Algorithm(make, "reward", "as it is", ("step", "bound")))
+        learner = replace(setting.learner, **FACTORS[factor].changes)
+        return Contest(replace(setting, learner=learner), tuned(RULES[rule]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -362,8 +355,7 @@ class FactorTuning(_Factors, Tuning):
 
     def validation_seed(self, index: int) -> int:
         """Of the networks that choose, others for each search."""
-        number = int(np.unravel_index(index, self._shape)[0])
-        return self.seeds["searched again"] + number - 1 if number else self.seeds["validation"]
+        return self.seed_of_search(self.attempts[index][0])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,6 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import product
 
-import numpy as np
 import xarray as xr
 
 from companion.competition import (
@@ -35,14 +34,13 @@ from companion.competition import (
     comparison_variables,
     tuning_variables,
 )
-from companion.contest import Algorithm, Contest, share_bent
-from companion.course_comparison import tuned_rule
+from companion.contest import Contest, share_bent
+from companion.course_comparison import tuned
 from companion.outer_loop import check_names
 from companion.parts import SMALL
-from companion.rule_space import FIRST_TIMES, REFERENCE, RuleSpace, timed_rule
+from companion.rule_space import FIRST_TIMES, REFERENCE, RuleSpace, recorded_rule
 from companion.search import Search
 from companion.seeds import seed
-from plasticity.rules.time_constants import TIMES
 
 FIXED = "fixed decay"
 # Kind → the arm of chapter 12 whose rules they are.
@@ -85,12 +83,8 @@ class _Decays(Competition):
         """The rule of that attempt, where it was learned."""
         kind, course, _ = self.attempts[index]
         one = space.sel(course=f"{KINDS[kind]}, {course}")
-        own = dict(zip(TIMES, one.times.values.tolist(), strict=True))
-        times = {name: value for name, value in own.items() if np.isfinite(value)}
-        if kind == FIXED:
-            times["tau_w"] = FIRST_TIMES["tau_w"][1]
-        make = partial(tuned_rule, partial(timed_rule, one.theta.values, times))
-        return Contest(self.space.setting, Algorithm(make, "reward", "as it is", ("step", "bound")))
+        added = {"tau_w": FIRST_TIMES["tau_w"][1]} if kind == FIXED else None
+        return Contest(self.space.setting, tuned(partial(recorded_rule, one, added)))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,6 +24,7 @@ Tangents U^in and U^out of the other weights are carried alike and enter activit
 """
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import NamedTuple
 
@@ -202,10 +203,12 @@ def tangent_trial(
     each = synapses_of(rule, differentiation, outcome)
     fixed = jnp.zeros(len(terms), state.W.dtype)
 
-    def changed(one: Synapses, factor) -> Float[Array, "M N P"]:
-        return _change_tangent(one, len(terms), state, learner, differentiation, factor)
+    def changed(name, trace_tangent, factor_tangent) -> Float[Array, "M N P"]:
+        return _change_tangent(each[name], trace_tangent, factor_tangent, state.trial, learner)
 
-    direct = {name: changed(one, fixed) for name, one in each.items()}
+    of_own = partial(own_tangent, differentiation=differentiation, learner=learner, fixed=fixed)
+    explicit = {name: of_own(one) for name, one in each.items()}
+    direct = {name: changed(name, own, fixed) for name, own in explicit.items()}
     of_W = direct.get("W", jnp.zeros_like(tangents.W))
     if not differentiation.carry:
         moved = {name: jnp.where(new.alive, change, 0.0) for name, change in direct.items()}
@@ -214,13 +217,19 @@ def tangent_trial(
 
     run = outcome.trajectory
     rates, shifts, after, filtered = state_tangents(state, tangents, episode, run, learner)
-    each = _with_activity(each, rates, shifts, after, outcome, tangents)
+    outputs = output_tangents(outcome.seen, tangents, after)
+    each = _with_activity(each, rates, shifts, after, outputs, outcome, tangents)
     reward, factors, baseline = fixed, dict.fromkeys(each, fixed), tangents.baseline
     if differentiation.rewards:
         reward, factors, baseline = _reward_tangents(
-            state, tangents, episode, outcome, each, learner, after
+            state, tangents, episode, outcome, each, learner, outputs
         )
-    changes = {name: changed(one, factors[name]) for name, one in each.items()}
+    changes = {}
+    for name, one in each.items():
+        weights = one.rule.trace.weights(len(one.post), learner.dynamics)
+        seen = one.pre, one.post, one.pre_tangent, one.post_tangent
+        implicit = implicit_trace_tangent(*seen, one.rule.coefficients, weights)
+        changes[name] = changed(name, explicit[name] + implicit, factors[name])
     moved = {name: getattr(tangents, name) + change for name, change in changes.items()}
     moved = tangents._replace(filtered=filtered, baseline=baseline, **moved)
     # Weights stay when a network blows up, and so do their derivatives.
@@ -253,39 +262,41 @@ def synapses_of(
     return each
 
 
-def _with_activity(each, rates, shifts, after, outcome: Outcome, tangents: Tangents):
-    """The synapses with the derivatives of activity: ṙ and Δ̇ of each step, and ṙ after it."""
+def _with_activity(each, rates, shifts, after, outputs, outcome: Outcome, tangents: Tangents):
+    """The synapses with the derivatives of activity: ṙ and Δ̇ of each step, ṙ after it, and ż."""
     kicked = jnp.zeros_like(shifts)  # kicks are held fixed
     moved = {}
     for name, one in each.items():
         post = kicked if one.rule.trace.of_kicks else shifts
         pre = {"W": rates, "W_in": None, "W_out": after}[name]
         if name == "W_out":
-            post = output_fluctuation_tangents(outcome, tangents, after)
+            post = output_fluctuation_tangents(outcome, tangents, outputs)
         moved[name] = one._replace(pre_tangent=pre, post_tangent=post)
     return moved
 
 
-def _change_tangent(one: Synapses, n_terms, state, learner, differentiation, factor):
-    """Of the update of these synapses, (M, N, P); through activity where that has derivatives."""
+def own_tangent(one: Synapses, differentiation: Differentiation, learner: Learner, fixed):
+    """Of their trace in the coefficients of their own rule, (M, N, P); ``fixed``: zeros, (P,)."""
     terms = differentiation.of(one.rule)
     weights = one.rule.trace.weights(len(one.post), learner.dynamics)
     tangent = explicit_trace_tangent(one.pre, one.post, weights, terms)
-    if len(terms) < n_terms:
-        every = jnp.zeros((*tangent.shape[:2], n_terms), tangent.dtype)
-        tangent = every.at[..., one.columns].set(tangent)
-    if one.post_tangent is not None:
-        moved = (one.pre_tangent, one.post_tangent)
-        tangent += implicit_trace_tangent(one.pre, one.post, *moved, one.rule.coefficients, weights)
+    if len(terms) == len(fixed):
+        return tangent
+    every = jnp.zeros((*tangent.shape[:2], len(fixed)), tangent.dtype)
+    return every.at[..., one.columns].set(tangent)
+
+
+def _change_tangent(one: Synapses, trace_tangent, factor_tangent, trial: Index, learner: Learner):
+    """Of the update of these synapses, (M, N, P)."""
 
     # The update is one function of each synapse, so [j, i] serves it as well as [i, j].
     def change(trace, factor):
-        return weight_change(trace, factor, state.trial, one.rule, learner)
+        return weight_change(trace, factor, trial, one.rule, learner)
 
     def push(*of_term):
         return jax.jvp(change, (one.trace.T, one.factor), of_term)[1]
 
-    return jax.vmap(push, in_axes=-1, out_axes=-1)(tangent, factor)
+    return jax.vmap(push, in_axes=-1, out_axes=-1)(trace_tangent, factor_tangent)
 
 
 def state_tangents(
@@ -334,13 +345,12 @@ def output_tangents(seen: Seen, tangents: Tangents, after) -> Float[Array, "T O 
     return output
 
 
-def output_fluctuation_tangents(outcome: Outcome, tangents: Tangents, after):
-    """ζ̇, (T, O, P); z̄ begins at the output of the first state, which is held fixed."""
+def output_fluctuation_tangents(outcome: Outcome, tangents: Tangents, outputs):
+    """ζ̇, (T, O, P), from ż; z̄ begins at the output of the first state, which is held fixed."""
     seen = outcome.seen
     first = jnp.einsum("i,iop->op", seen.dynamics.transfer(seen.state), tangents.W_out)
-    steps = output_tangents(seen, tangents, after)
-    flat = fluctuations_of(steps.reshape(len(steps), -1), first.ravel(), seen.dynamics.gain)
-    return flat.reshape(steps.shape)
+    flat = fluctuations_of(outputs.reshape(len(outputs), -1), first.ravel(), seen.dynamics.gain)
+    return flat.reshape(outputs.shape)
 
 
 def explicit_trace_tangent(
@@ -391,7 +401,7 @@ def implicit_trace_tangent(
     return by_rate.transpose(0, 2, 1) + by_fluctuation
 
 
-def _reward_tangents(state, tangents, episode, outcome, each, learner, after):
+def _reward_tangents(state, tangents, episode, outcome, each, learner, outputs):
     """Of the reward, (P,), the third factor of each pathway, (P,), and the baseline, (slots, P)."""
 
     def evaluate(output, baseline):
@@ -404,8 +414,7 @@ def _reward_tangents(state, tangents, episode, outcome, each, learner, after):
         primals = (outcome.trajectory.output, state.baseline)
         return jax.jvp(evaluate, primals, (output, baseline))[1]
 
-    output = output_tangents(outcome.seen, tangents, after)
-    return jax.vmap(push, in_axes=-1, out_axes=-1)(output, tangents.baseline)
+    return jax.vmap(push, in_axes=-1, out_axes=-1)(outputs, tangents.baseline)
 
 
 def _check(state, tangents, episode, rule, learner, differentiation) -> None:

@@ -13,7 +13,6 @@ from companion.plastic_pathways import (
     learned_rules,
     same_term,
     sides,
-    single,
     trace_size,
 )
 from companion.rule_space import RuleSpace
@@ -22,9 +21,16 @@ from companion.settings import brief_setting
 from small_records import verified
 
 from plasticity.rules.pathways import PATHWAYS, on_pathways
-from plasticity.rules.three_factor import make_rule
+from plasticity.rules.three_factor import make_rule, single_term
 
 SETTING, SEED = brief_setting(n_units=8), 3
+
+
+def single(k, ell):
+    """θ_kℓ = −1 alone."""
+    return np.asarray(single_term(k, ell).coefficients)
+
+
 SIZES = {"n_courses": 1, "n_units": 8, "n_iterations": 2, "n_networks": 2, "n_trials": 6}
 SIZES |= {"n_validation": 2, "validation_trials": 20}
 COURSES = PathwayCourses(arms=("W_out", "all"), **SIZES)
